@@ -1,0 +1,101 @@
+"""Load eBPF objects in pure Python.
+
+::
+
+    read_object() ─► ObjectSpec          what the file says; change it freely; no privilege
+                        │ load()
+                        ▼
+                     BpfObject           maps and programs in the kernel; owns file descriptors
+                        │ attach(), attach_all()
+                        ▼
+                     Link                attached until it is closed
+
+    import pybpfload
+
+    spec = pybpfload.read_object("opens.bpf.o")
+    spec.variables["targ_tgid"] = 1234
+    with pybpfload.load(spec) as obj, obj.attach_all(), obj.ring("events") as ring:
+        for event in ring.poll(timeout_s=0.2):
+            print(event.pid, event.comm)
+
+Importing this package imports next to nothing: names are loaded when they are first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from pybpfload._version import __version__
+
+TYPE_CHECKING = False  # as typing has it: importing typing takes longer than all else here
+
+if TYPE_CHECKING:
+    from pybpfload.btf.layout import RecordLayout as RecordLayout
+    from pybpfload.links.attach import attach as attach
+    from pybpfload.links.base import Link as Link
+    from pybpfload.links.base import LinkSet as LinkSet
+    from pybpfload.links.tracing import attach_raw_tracepoint as attach_raw_tracepoint
+    from pybpfload.links.tracing import attach_tracepoint as attach_tracepoint
+    from pybpfload.links.uprobe import attach_uprobe as attach_uprobe
+    from pybpfload.maps import Map as Map
+    from pybpfload.object import BpfObject as BpfObject
+    from pybpfload.object import load as load
+    from pybpfload.progs import Program as Program
+    from pybpfload.reader import read_object as read_object
+    from pybpfload.ringbuf import RingReader as RingReader
+    from pybpfload.spec import MapSpec as MapSpec
+    from pybpfload.spec import ObjectSpec as ObjectSpec
+    from pybpfload.spec import ProgramSpec as ProgramSpec
+
+# name -> the module that has it
+_EXPORTS = {
+    "BpfObject": "object",
+    "Link": "links.base",
+    "LinkSet": "links.base",
+    "Map": "maps",
+    "MapSpec": "spec",
+    "ObjectSpec": "spec",
+    "Program": "progs",
+    "ProgramSpec": "spec",
+    "RecordLayout": "btf.layout",
+    "RingReader": "ringbuf",
+    "attach": "links.attach",
+    "attach_raw_tracepoint": "links.tracing",
+    "attach_tracepoint": "links.tracing",
+    "attach_uprobe": "links.uprobe",
+    "load": "object",
+    "read_object": "reader",
+}
+
+__all__ = [
+    "BpfObject",
+    "Link",
+    "LinkSet",
+    "Map",
+    "MapSpec",
+    "ObjectSpec",
+    "Program",
+    "ProgramSpec",
+    "RecordLayout",
+    "RingReader",
+    "__version__",
+    "attach",
+    "attach_raw_tracepoint",
+    "attach_tracepoint",
+    "attach_uprobe",
+    "load",
+    "read_object",
+]
+
+
+def __getattr__(name: str) -> object:
+    module = _EXPORTS.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{module}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,1 @@
+"""The one door to the kernel: raw system calls through ctypes. Nothing above imports ctypes."""

@@ -1,0 +1,308 @@
+"""From a BTF type to a decoder and encoder of its values.
+
+A `Codec` turns the bytes of one type into a Python value and back: integers, ``bytes`` for arrays of
+char, tuples for other arrays, records for structs. A `RecordLayout` is the codec of a struct or union.
+What a decoder needs is worked out once; decoding a record is then one ``Struct.unpack_from`` and one
+small conversion for each field that is not a plain number.
+
+Records may end early: when the last member is an array of char, only its used bytes need be there.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from operator import itemgetter
+from typing import Any, Callable, NamedTuple
+
+from pybpfload.btf import types as t
+from pybpfload.btf.blob import Btf
+from pybpfload.btf.codec import Buffer, Codec, array, bitfield, chars
+from pybpfload.btf.types import Kind
+from pybpfload.errors import BtfError, RecordError, printable
+
+__all__ = ["Codec", "Field", "Record", "RecordLayout", "codec_of", "layout_of"]
+
+MAX_DEPTH = 32
+MAX_FIELDS = 1 << 16
+INT_CODES = {
+    (1, 0): "B",
+    (2, 0): "H",
+    (4, 0): "I",
+    (8, 0): "Q",
+    (1, 1): "b",
+    (2, 1): "h",
+    (4, 1): "i",
+    (8, 1): "q",
+}
+
+
+class Field(NamedTuple):
+    """A member of a record, those of anonymous members included.
+
+    Attributes:
+        offset: in bytes from the start of the record.
+        size: in bytes; for a bitfield, of the bytes that hold it.
+        type_name: the outermost typedef's name, or "".
+        kind: see `Codec.kind`, or "bitfield".
+        layout: of a struct or union.
+        enum: value to name, of an enum.
+    """
+
+    name: str
+    offset: int
+    size: int
+    type_name: str
+    kind: str
+    type_id: int
+    codec: Codec
+    layout: RecordLayout | None = None
+    enum: dict[int, str] | None = None
+
+
+class Record(tuple):  # type: ignore[type-arg]
+    """A decoded struct: a tuple whose values also have names, as attributes and as ``record["name"]``."""
+
+    __slots__ = ()
+    names: tuple[str, ...] = ()
+
+    def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, str):
+            try:
+                key = self.names.index(key)
+            except ValueError:
+                raise KeyError(key) from None
+        return tuple.__getitem__(self, key)
+
+    def asdict(self) -> dict[str, Any]:
+        """The values by name, nested records too."""
+        return {n: v.asdict() if isinstance(v, Record) else v for n, v in zip(self.names, self)}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{n}={v!r}' for n, v in zip(self.names, self))})"
+
+
+class RecordLayout(Codec):
+    """The layout of a struct or union, with its decoder.
+
+    Attributes:
+        name: of the type, or "".
+        size: in bytes, of a whole record.
+        min_size: how short a record may be: where the last member begins, when that is an array of char.
+        fields: in order of offset as declared; the members of anonymous members stand in their place.
+    """
+
+    def __init__(self, btf: Btf, composite: t.Composite, depth: int = 0) -> None:
+        order = ">" if btf.big_endian else "<"
+        is_union = composite.kind is Kind.UNION
+        super().__init__(
+            "union" if is_union else "struct", composite.size, f"{composite.size}s", order,
+            read=lambda raw: self.decode(raw, 0, len(raw)), write=self._pack,
+        )  # fmt: skip
+        self.name = composite.name
+        self.btf = btf
+        self.type_id = composite.id
+        self.fields: tuple[Field, ...] = tuple(_fields(btf, composite, 0, depth))
+        if len({f.name for f in self.fields}) != len(self.fields):
+            raise BtfError(f"{btf.name}: {btf.describe(composite.id)} has two members of one name")
+        self.names = tuple([f.name for f in self.fields])
+        self._by_name = {f.name: f for f in self.fields}
+        self.min_size = self.size
+        self._is_union = is_union
+        if is_union:
+            self.min_size = min([self.size, *(_min_size(f) for f in self.fields)])
+        last = self.fields[-1] if self.fields else None
+        if last and last.kind == "chars" and not is_union and last.offset == max(f.offset for f in self.fields):
+            self.min_size = last.offset
+        self._tail = not is_union and self.min_size != self.size
+        self._compile(order)
+        attributes: dict[str, Any] = {
+            name: property(itemgetter(i))
+            for i, name in enumerate(self.names)
+            if name.isidentifier() and not name.startswith("__") and name not in ("names", "asdict")
+        }
+        self.record = type(self.name or "Record", (Record,), {**attributes, "names": self.names, "__slots__": ()})
+
+    def _compile(self, order: str) -> None:
+        """One format for all fields that follow each other; the others are read one by one."""
+        fixed, at = "", 0
+        late: list[tuple[int, Codec]] = []
+        converts: list[tuple[int, Callable[[Any], Any]]] = []
+        for i, f in enumerate(self.fields[:-1] if self._tail else self.fields):
+            if f.offset >= at and not late:
+                fixed += f"{f.offset - at}x{f.codec.code}"
+                at = f.offset + f.size
+                if f.codec.read:
+                    converts.append((i, f.codec.read))
+            else:
+                late.append((f.offset, f.codec))
+        self._fixed = struct.Struct(order + fixed)
+        self._late, self._converts = tuple(late), tuple(converts)
+
+    def member(self, name: str) -> RecordLayout:
+        """The layout of a member that is itself a struct or union.
+
+        Raises:
+            BtfError: there is no such member, or it has no members.
+        """
+        found = self._by_name.get(name)
+        if found is None or found.layout is None:
+            raise BtfError(
+                f"{self.btf.name}: {self.kind} {printable(self.name)}: "
+                f"{'no member' if found is None else 'no struct or union as member'} `{printable(name)}`"
+            )
+        return found.layout
+
+    def __getitem__(self, name: str) -> Field:
+        return self._by_name[name]
+
+    def __iter__(self) -> Iterator[Field]:
+        return iter(self.fields)
+
+    def unpack(self, buffer: Buffer, offset: int, size: int) -> tuple[Any, ...]:
+        """One value for each field, copied out of `buffer`.
+
+        Of a union, a member that would not fit in a short record is None.
+
+        Args:
+            size: of the record; the rest of a last array of char may be missing.
+
+        Raises:
+            RecordError: the record is too short, or goes beyond the buffer.
+        """
+        if size < self.min_size or offset < 0 or offset + size > len(buffer):
+            raise RecordError(
+                f"record of {size} bytes at {offset} of {len(buffer)}: "
+                f"{self.kind} {printable(self.name)} has {self.min_size}..{self.size}"
+            )
+        if self._is_union:
+            return tuple([_part(f, buffer, offset, size) for f in self.fields])
+        values = list(self._fixed.unpack_from(buffer, offset))
+        for i, read in self._converts:
+            values[i] = read(values[i])
+        for at, codec in self._late:
+            values.append(codec.unpack_value(bytes(buffer[offset + at : offset + at + codec.size])))
+        if self._tail:
+            tail = bytes(buffer[offset + self.min_size : offset + min(size, self.size)])
+            values.append(tail.rstrip(b"\0"))
+        return tuple(values)
+
+    def decode(self, buffer: Buffer, offset: int = 0, size: int | None = None) -> Any:
+        """As `unpack`, with names: ``record.pid``."""
+        return self.record(self.unpack(buffer, offset, len(buffer) - offset if size is None else size))
+
+    def _pack(self, value: Any) -> bytes:
+        if not isinstance(value, Mapping):
+            if isinstance(value, (str, bytes)) or not isinstance(value, Sequence) or len(value) != len(self.fields):
+                raise TypeError(f"expected a mapping with {', '.join(self.names)}")
+            value = dict(zip(self.names, value))
+        data = bytearray(self.size)
+        for name, part in value.items():
+            field = self._by_name.get(name)
+            if field is None:
+                raise TypeError(f"no member `{name}`; there are {', '.join(self.names)}")
+            raw = field.codec.pack_value(part)
+            for i, byte in enumerate(raw):  # bitfields share bytes
+                data[field.offset + i] |= byte
+        return bytes(data)
+
+
+def _min_size(field: Field) -> int:
+    return field.offset + (field.layout.min_size if field.layout else field.size)
+
+
+def _part(field: Field, buffer: Buffer, offset: int, size: int) -> Any:
+    """A member of a union, or None when the record ends before it does."""
+    if size < _min_size(field):
+        return None
+    start, end = offset + field.offset, offset + min(size, field.offset + field.size)
+    if field.layout:
+        return field.layout.decode(buffer, start, end - start)
+    return field.codec.unpack_value(bytes(buffer[start:end]))
+
+
+def _fields(btf: Btf, composite: t.Composite, base_bits: int, depth: int) -> Iterator[Field]:
+    if depth > MAX_DEPTH:
+        raise BtfError(f"{btf.name}: {btf.describe(composite.id)} is nested deeper than {MAX_DEPTH}")
+    count = 0
+    for member in composite.members:
+        bits = base_bits + member.bit_offset
+        inner = btf.skip(member.type)
+        if not member.name and isinstance(inner, t.Composite):
+            found = _fields(btf, inner, bits, depth + 1)
+        elif not member.name:
+            continue
+        else:
+            found = iter((_field(btf, member, bits, depth),))
+        for field in found:
+            count += 1
+            if count > MAX_FIELDS:
+                raise BtfError(f"{btf.name}: {btf.describe(composite.id)} has more than {MAX_FIELDS} members")
+            yield field
+
+
+def _field(btf: Btf, member: t.Member, bits: int, depth: int) -> Field:
+    codec = codec_of(btf, member.type, depth + 1)
+    outer = btf.type(member.type)
+    while isinstance(outer, (t.Const, t.TypeTag)):
+        outer = btf.type(outer.type)
+    type_name = outer.name if isinstance(outer, t.Typedef) else ""
+    inner = btf.skip(member.type)
+    enum = {e.value: e.name for e in inner.values} if isinstance(inner, t.Enum) else None
+    plain_int = isinstance(inner, t.Int) and inner.bits == inner.size * 8 and not inner.offset
+    if member.bitfield_size or bits % 8 or (isinstance(inner, t.Int) and not plain_int):
+        width = member.bitfield_size or (inner.bits if isinstance(inner, t.Int) else codec.size * 8)
+        shift = inner.offset if isinstance(inner, t.Int) else 0
+        signed = getattr(inner, "signed", False)
+        start = (bits + shift) // 8
+        codec = bitfield(btf.big_endian, (bits + shift) % 8, width, signed)
+        return Field(member.name, start, codec.size, type_name, "bitfield", member.type, codec, None, enum)
+    layout = codec if isinstance(codec, RecordLayout) else None
+    return Field(member.name, bits // 8, codec.size, type_name, codec.kind, member.type, codec, layout, enum)
+
+
+def codec_of(btf: Btf, type_id: int, depth: int = 0) -> Codec:
+    """The codec of any type that has a size.
+
+    Raises:
+        BtfError: it has none, or is nested too deep.
+    """
+    order = ">" if btf.big_endian else "<"
+    inner = btf.skip(type_id)
+    size = btf.size_of(type_id)
+    if isinstance(inner, t.Composite):
+        return layout_of(btf, inner.id, depth)
+    if isinstance(inner, (t.Int, t.Enum)) and (size, 0) in INT_CODES:
+        signed = bool(inner.signed)
+        kind = "enum" if isinstance(inner, t.Enum) else "bool" if inner.is_bool else "int" if signed else "uint"
+        code = "?" if kind == "bool" and size == 1 else INT_CODES[size, int(signed)]
+        return Codec(kind, size, code, order)
+    if isinstance(inner, t.Ptr):
+        return Codec("ptr", 8, "Q", order)
+    if isinstance(inner, t.Float) and size in (4, 8):
+        return Codec("float", size, "f" if size == 4 else "d", order)
+    if isinstance(inner, t.Array):
+        element = btf.skip(inner.type)
+        if isinstance(element, t.Int) and element.size == 1 and (element.is_char or element.name == "char"):
+            return chars(size, order)
+        return array(codec_of(btf, inner.type, depth + 1), inner.nelems, order)
+    if isinstance(inner, t.Int):
+        return bitfield(btf.big_endian, 0, size * 8, bool(inner.signed))
+    return Codec("bytes", size, f"{size}s", order)
+
+
+def layout_of(btf: Btf, type_id: int, depth: int = 0) -> RecordLayout:
+    """The layout of a struct or union; made once for each type of a `Btf`.
+
+    Raises:
+        BtfError: the type is neither, or is nested too deep.
+    """
+    inner = btf.skip(type_id)
+    if not isinstance(inner, t.Composite):
+        raise BtfError(f"{btf.name}: type id {type_id} ({btf.describe(type_id)}) is neither struct nor union")
+    if depth > MAX_DEPTH:
+        raise BtfError(f"{btf.name}: {btf.describe(type_id)} is nested deeper than {MAX_DEPTH}")
+    layout = btf.layouts.get(inner.id)
+    if layout is None:
+        layout = btf.layouts[inner.id] = RecordLayout(btf, inner, depth)
+    return layout

@@ -1,0 +1,200 @@
+"""ELF files: sections, symbols and relocations.
+
+pyelftools parses the headers. Symbols and relocations are read as plain arrays, because a libc has
+thousands of them and one through pyelftools costs 56 µs. Section contents are slices of the file, cut
+from checked offsets; compressed sections are not inflated.
+
+`ObjectError` is the only error that leaves, whatever the bytes.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from io import BytesIO
+from typing import NamedTuple
+
+from elftools.common.exceptions import ELFError
+from elftools.common.utils import struct_parse
+from elftools.elf.structs import ELFStructs
+
+from pybpfload.errors import ObjectError, printable
+
+__all__ = ["EM_BPF", "ElfFile", "ElfReloc", "ElfSection", "ElfSymbol"]
+
+EM_BPF = 247
+SHF_WRITE, SHF_ALLOC, SHF_EXECINSTR = 1, 2, 4
+SHT_PROGBITS, SHT_SYMTAB, SHT_RELA, SHT_NOBITS, SHT_REL, SHT_DYNSYM = 1, 2, 4, 8, 9, 11
+SHN_UNDEF, SHN_LORESERVE, SHN_COMMON, SHN_XINDEX = 0, 0xFF00, 0xFFF2, 0xFFFF
+STB_LOCAL, STB_GLOBAL, STB_WEAK = 0, 1, 2
+STT_NOTYPE, STT_OBJECT, STT_FUNC, STT_SECTION, STT_GNU_IFUNC = 0, 1, 2, 3, 10
+STV_DEFAULT, STV_INTERNAL, STV_HIDDEN = 0, 1, 2
+MAX_SECTIONS = 1 << 16
+
+
+class ElfSection(NamedTuple):
+    """A section header with its name."""
+
+    number: int
+    name: str
+    type: int
+    flags: int
+    address: int
+    offset: int
+    size: int
+    link: int
+    info: int
+
+
+class ElfSymbol(NamedTuple):
+    """A symbol. `section` is an index, or one of the SHN_* numbers."""
+
+    number: int
+    name: str
+    value: int
+    size: int
+    bind: int
+    type: int
+    visibility: int
+    section: int
+
+
+class ElfReloc(NamedTuple):
+    """A relocation at a byte offset of its section; `addend` is None where the bytes hold it (REL)."""
+
+    offset: int
+    symbol: int
+    type: int
+    addend: int | None
+
+
+class ElfFile:
+    """An ELF file, 32 or 64 bits, either byte order.
+
+    Args:
+        data: the whole file.
+        name: how errors call it.
+
+    Raises:
+        ObjectError: this is not an ELF file, or its headers are malformed.
+    """
+
+    def __init__(self, data: bytes | mmap.mmap, name: str) -> None:
+        self.name = name
+        self._data = data
+        ident = bytes(data[:16])
+        if len(ident) < 16 or ident[:4] != b"\x7fELF":
+            raise ObjectError(f"{name}: not an ELF file: it begins with {ident[:4].hex(' ') or 'nothing'}")
+        if ident[4] not in (1, 2) or ident[5] not in (1, 2):
+            raise ObjectError(f"{name}: ELF class {ident[4]} and byte order {ident[5]} are unknown")
+        self.is_64 = ident[4] == 2
+        self.big_endian = ident[5] == 2
+        self._order = ">" if self.big_endian else "<"
+        structs = ELFStructs(little_endian=not self.big_endian, elfclass=64 if self.is_64 else 32)
+        structs.create_basic_structs()
+        stream = BytesIO(data) if isinstance(data, bytes) else data
+        try:
+            structs.create_advanced_structs()
+            header = struct_parse(structs.Elf_Ehdr, stream, 0)
+            self.type: int = struct.unpack_from(self._order + "H", data, 16)[0]
+            self.machine: int = struct.unpack_from(self._order + "H", data, 18)[0]
+            self.sections = self._sections(structs, stream, header)
+        except (ELFError, struct.error, OverflowError, ValueError) as error:
+            raise ObjectError(f"{name}: malformed ELF headers: {error}") from error
+        self._by_name: dict[str, ElfSection] = {}
+        for section in self.sections:
+            self._by_name.setdefault(section.name, section)
+        self._symbols: dict[int, list[ElfSymbol]] = {}
+
+    def _sections(self, structs: ELFStructs, stream: object, header: object) -> list[ElfSection]:
+        offset, count, stride = header["e_shoff"], header["e_shnum"], header["e_shentsize"]  # type: ignore[index]
+        if offset == 0:
+            return []
+        if stride < structs.Elf_Shdr.sizeof():
+            raise ObjectError(f"{self.name}: section headers of {stride} bytes")
+        first = struct_parse(structs.Elf_Shdr, stream, offset)
+        # Beyond 65,279 sections the numbers stand in the first header.
+        count = count or first["sh_size"]
+        names_at = header["e_shstrndx"]  # type: ignore[index]
+        names_at = first["sh_link"] if names_at == SHN_XINDEX else names_at
+        if not 0 < count <= MAX_SECTIONS or offset + count * stride > len(self._data):
+            raise ObjectError(f"{self.name}: {count} section headers at {offset} do not fit in {len(self._data)} bytes")
+        raw = [struct_parse(structs.Elf_Shdr, stream, offset + i * stride) for i in range(count)]
+        # pyelftools gives names for the types that it knows: the number is what we want.
+        numbers = struct.Struct(self._order + "4xI")
+        types = [numbers.unpack_from(self._data, offset + i * stride)[0] for i in range(count)]
+        if names_at >= count:
+            raise ObjectError(f"{self.name}: section name table {names_at} is not below {count}")
+        names = (raw[names_at]["sh_offset"], raw[names_at]["sh_size"])
+        return [
+            ElfSection(
+                i, self._string(names, s["sh_name"], "section name"), types[i], s["sh_flags"], s["sh_addr"],
+                s["sh_offset"], s["sh_size"], s["sh_link"], s["sh_info"],
+            )
+            for i, s in enumerate(raw)
+        ]  # fmt: skip
+
+    def _string(self, table: tuple[int, int], offset: int, what: str) -> str:
+        start, size = table
+        limit = min(start + size, len(self._data))
+        if start + offset >= limit and offset:
+            raise ObjectError(f"{self.name}: {what} at {offset} is beyond its table of {size} bytes")
+        end = self._data.find(b"\0", start + offset, limit)
+        raw = self._data[start + offset : limit if end < 0 else end]
+        return raw.decode("utf-8", "backslashreplace")
+
+    def section(self, name: str) -> ElfSection | None:
+        """The first section of that name."""
+        return self._by_name.get(name)
+
+    def data(self, section: ElfSection) -> bytes:
+        """The contents; of a NOBITS section, nothing.
+
+        Raises:
+            ObjectError: the section lies outside the file.
+        """
+        if section.type == SHT_NOBITS:
+            return b""
+        if section.offset + section.size > len(self._data):
+            raise ObjectError(
+                f"{self.name}: section `{printable(section.name)}`: {section.size} bytes at {section.offset} "
+                f"end beyond the file's {len(self._data)}"
+            )
+        return self._data[section.offset : section.offset + section.size]
+
+    def symbols(self, section: ElfSection | None) -> list[ElfSymbol]:
+        """The symbols of a .symtab or .dynsym, the first (empty) one included; read once."""
+        if section is None:
+            return []
+        found = self._symbols.get(section.number)
+        if found is None:
+            found = self._symbols[section.number] = self._read_symbols(section)
+        return found
+
+    def _read_symbols(self, section: ElfSection) -> list[ElfSymbol]:
+        data = self.data(section)
+        form = struct.Struct(self._order + ("IBBHQQ" if self.is_64 else "IIIBBH"))
+        if len(data) % form.size or section.link >= len(self.sections):
+            raise ObjectError(f"{self.name}: symbol table `{printable(section.name)}` is malformed")
+        strings = self.sections[section.link]
+        table = (strings.offset, strings.size)
+        found = []
+        for i, raw in enumerate(form.iter_unpack(data)):
+            if self.is_64:
+                name, info, other, shndx, value, size = raw
+            else:
+                name, value, size, info, other, shndx = raw
+            text = self._string(table, name, "symbol name") if name else ""
+            found.append(ElfSymbol(i, text, value, size, info >> 4, info & 15, other & 3, shndx))
+        return found
+
+    def relocations(self, section: ElfSection) -> list[ElfReloc]:
+        """The relocations of a REL or RELA section (64-bit files only, as BPF objects are)."""
+        data, has_addend = self.data(section), section.type == SHT_RELA
+        form = struct.Struct(self._order + ("QQq" if has_addend else "QQ"))
+        if len(data) % form.size or not self.is_64:
+            raise ObjectError(f"{self.name}: relocation section `{printable(section.name)}` is malformed")
+        return [
+            ElfReloc(raw[0], raw[1] >> 32, raw[1] & 0xFFFFFFFF, raw[2] if has_addend else None)
+            for raw in form.iter_unpack(data)
+        ]

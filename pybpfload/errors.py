@@ -1,0 +1,154 @@
+"""Every error of the library.
+
+::
+
+    BpfError                      every error of the library
+    ├ ObjectError                 the object file is at fault: names file, section, symbol
+    │ ├ BtfError                  its .BTF or .BTF.ext, or a kernel's BTF
+    │ ├ SectionError              a SEC() name that nobody knows; has the closest match
+    │ └ RelocationError           program, instruction, symbol
+    │   └ CoreError               a CO-RE relocation that cannot be decided
+    ├ RecordError                 a record does not fit its type
+    ├ UnsupportedError            the kernel lacks a feature: its name, its first version
+    ├ SyscallError (OSError)      the errno is kept, the call is named
+    │ ├ PrivilegeError (PermissionError)
+    │ └ VerifierError             str() shows the last useful lines, .log is all of it
+    └ AttachError                 program, target, the cause
+
+``str(error)`` is ready to show: lower case, with name, value and expectation. Control characters in
+names from a file are escaped.
+"""
+
+from __future__ import annotations
+
+import errno as _errno
+import os
+
+__all__ = [
+    "AttachError",
+    "BpfError",
+    "BtfError",
+    "CoreError",
+    "ObjectError",
+    "PrivilegeError",
+    "RecordError",
+    "RelocationError",
+    "SectionError",
+    "SyscallError",
+    "UnsupportedError",
+    "VerifierError",
+    "printable",
+]
+
+
+def printable(text: str) -> str:
+    """The text with every control and other unprintable character as an escape sequence."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+class BpfError(Exception):
+    """Any error of the library."""
+
+    def __str__(self) -> str:
+        return "\n".join(printable(line) for line in super().__str__().split("\n"))
+
+
+class ObjectError(BpfError):
+    """The object file is at fault."""
+
+
+class BtfError(ObjectError):
+    """BTF that cannot be understood, or that lacks what was asked for."""
+
+
+class SectionError(ObjectError):
+    """A section whose name says nothing about its program."""
+
+
+class RelocationError(ObjectError):
+    """A relocation that cannot be carried out."""
+
+
+class CoreError(RelocationError):
+    """A CO-RE relocation that is malformed or ambiguous."""
+
+
+class RecordError(BpfError):
+    """A record, key or value that does not fit its type."""
+
+
+class UnsupportedError(BpfError):
+    """The kernel cannot do it.
+
+    Attributes:
+        feature: what is missing, in the kernel's own terms.
+        since: the first kernel version that has it, or "".
+    """
+
+    def __init__(self, feature: str, since: str = "") -> None:
+        self.feature = feature
+        self.since = since
+        super().__init__(f"this kernel has no {feature}" + (f" (it came with {since})" if since else ""))
+
+
+class SyscallError(BpfError, OSError):
+    """A system call failed.
+
+    Attributes:
+        errno: as the kernel gave it.
+        call: what was tried: ``BPF_MAP_CREATE events``.
+    """
+
+    def __init__(self, errno: int, call: str, detail: str = "") -> None:
+        self.call = call
+        self.detail = detail
+        OSError.__init__(self, errno, os.strerror(errno))
+
+    def __str__(self) -> str:
+        name = _errno.errorcode.get(self.errno or 0, str(self.errno))
+        text = f"{self.call}: {self.strerror} ({name})"
+        if self.detail:
+            text += f": {self.detail}"
+        return "\n".join(printable(line) for line in text.split("\n"))
+
+
+class PrivilegeError(SyscallError, PermissionError):
+    """The kernel refused for want of privilege."""
+
+
+class VerifierError(SyscallError):
+    """The verifier rejected a program.
+
+    Attributes:
+        log: the verifier's whole log.
+        program: the program's name.
+    """
+
+    TAIL_LINES = 12
+
+    def __init__(self, errno: int, call: str, log: str, program: str = "", notes: tuple[str, ...] = ()) -> None:
+        self.log = log
+        self.program = program
+        self.notes = notes
+        lines = [line for line in log.splitlines() if line.strip()]
+        # The statistics that close a log say nothing about the cause.
+        while lines and (lines[-1].startswith("processed ") or lines[-1].startswith("verification time")):
+            lines.pop()
+        tail = [*lines[-self.TAIL_LINES :], *notes]
+        super().__init__(errno, call, "\n  ".join(["", *tail]) if tail else "the verifier's log is empty")
+
+
+class AttachError(BpfError):
+    """A program could not be attached.
+
+    Attributes:
+        program: its name.
+        target: what it should have been attached to.
+    """
+
+    def __init__(self, program: str, target: str, cause: object) -> None:
+        self.program = program
+        self.target = target
+        super().__init__(f"program `{program}`: cannot attach to {target}: {cause}")

@@ -1,0 +1,215 @@
+"""From functions to whole programs: CO-RE relocations, then every function that is called, appended.
+
+The code of a program is its main function followed by all functions that it calls or whose address it
+takes, each once. Calls become relative to the slot that follows them. References to maps, data and
+externs are handed on with their slots: only the loader knows the file descriptors.
+
+Invariants: CO-RE works on pristine code, before anything else touches it; func_info and line_info
+follow their instructions, and are left out as a whole when the main function has none.
+
+Source: bpf_object__relocate(), bpf_object__reloc_code() in libbpf.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from pybpfload import insn
+from pybpfload.btf.blob import Btf
+from pybpfload.btf.ext import CoreRelo
+from pybpfload.core import Resolution, Resolver, patch
+from pybpfload.errors import CoreError, RelocationError, printable
+from pybpfload.spec import Function, FunctionKey, ObjectSpec, ProgramSpec, Ref, RefKind
+
+__all__ = ["LinkedProgram", "Relocation", "link", "needs_kernel_btf"]
+
+MAX_SLOTS = 1_000_000  # BPF_COMPLEXITY_LIMIT_INSNS: the kernel takes no longer program
+
+
+class Relocation(NamedTuple):
+    """One CO-RE relocation of a linked program, as it was decided.
+
+    Attributes:
+        slot: of its instruction, in the whole program.
+        function: that holds it.
+        line: the source line, or "".
+        poisoned: the instruction was replaced by a call that no verifier accepts.
+    """
+
+    program: str
+    function: str
+    slot: int
+    line: str
+    resolution: Resolution
+    poisoned: bool
+
+
+class LinkedProgram(NamedTuple):
+    """A program with all its functions.
+
+    Attributes:
+        code: in the host's byte order; references in `refs` are still to be filled in.
+        refs: maps, data and externs, with slots of the whole program.
+        functions: key and first slot, the main function first.
+        func_info: (slot, id of a FUNC), line_info: (slot, file, line, number and column).
+    """
+
+    name: str
+    code: bytearray
+    refs: list[Ref]
+    functions: list[tuple[FunctionKey, int]]
+    func_info: list[tuple[int, int]]
+    line_info: list[tuple[int, int, int, int]]
+    relocations: list[Relocation]
+
+
+def needs_kernel_btf(spec: ObjectSpec, program: ProgramSpec) -> bool:
+    """Whether linking the program takes a target's BTF: it has CO-RE relocations of fields or types."""
+    core = spec.btf_ext.core if spec.btf_ext else {}
+    return any(_core_of(spec.functions[key], core) for key in _reachable(spec, program))
+
+
+def _core_of(function: Function, core: dict[str, list[CoreRelo]]) -> list[CoreRelo]:
+    end = function.offset + len(function.code)
+    return [r for r in core.get(function.section, ()) if function.offset <= r.offset < end]
+
+
+def _target(spec: ObjectSpec, function: Function, slot: int) -> FunctionKey | None:
+    """The function that the instruction at a slot calls or takes the address of, or None."""
+    op = insn.read(function.code, slot)
+    ref = function.refs.get(slot)
+    if ref is not None:
+        if ref.kind not in (RefKind.CALL, RefKind.FUNC_ADDRESS):
+            return None
+        key = (ref.name, ref.offset)
+    elif insn.is_call_to_subprog(op) or insn.is_func_address(op):
+        # Within a section, a static function needs no relocation.
+        key = (function.section, function.offset + (slot + op.imm + 1) * insn.SLOT)
+    else:
+        return None
+    if key not in spec.functions:
+        raise RelocationError(
+            f"{spec.source}: function `{printable(function.name)}`: insn {slot}: "
+            f"no function begins at {key[1]} of section `{printable(key[0])}`"
+        )
+    return key
+
+
+def _slots(function: Function) -> list[int]:
+    """The slots where instructions begin."""
+    slots, slot, count = [], 0, len(function.code) // insn.SLOT
+    while slot < count:
+        slots.append(slot)
+        slot += 2 if function.code[slot * insn.SLOT] == insn.LD_IMM64 else 1
+    return slots
+
+
+def _reachable(spec: ObjectSpec, program: ProgramSpec) -> list[FunctionKey]:
+    """The main function and all that it can reach, in the order in which they get appended."""
+    order: list[FunctionKey] = []
+    pending = [program.function]
+    seen = set()
+    total = 0
+    while pending:
+        key = pending.pop()
+        if key in seen:
+            continue
+        seen.add(key)
+        order.append(key)
+        function = spec.functions[key]
+        total += len(function.code) // insn.SLOT
+        if total > MAX_SLOTS:
+            raise RelocationError(f"{spec.source}: program `{printable(program.name)}` has over {MAX_SLOTS} slots")
+        calls = [_target(spec, function, slot) for slot in _slots(function)]
+        # Depth first, in the order of the calls, as libbpf appends them.
+        pending += [k for k in reversed(calls) if k is not None and k not in seen]
+    return order
+
+
+def link(spec: ObjectSpec, program: ProgramSpec, targets: Sequence[Btf], *, big_endian: bool = False) -> LinkedProgram:
+    """The whole code of one program, relocated against the targets' types.
+
+    Args:
+        targets: vmlinux, then modules; may be empty when `needs_kernel_btf` says no.
+
+    Raises:
+        RelocationError: names program, function, instruction and source line.
+    """
+    order = _reachable(spec, program)
+    resolver = Resolver(spec.btf, targets, big_endian=big_endian) if spec.btf else None
+    starts: dict[FunctionKey, int] = {}
+    code, refs, relocations = bytearray(), [], []
+    for key in order:
+        starts[key] = start = len(code) // insn.SLOT
+        function = spec.functions[key]
+        body = bytearray(function.code)
+        core = _core_of(function, spec.btf_ext.core) if spec.btf_ext and resolver else []
+        for relo in core:
+            assert resolver is not None
+            relocations.append(_apply(spec, program, function, body, relo, resolver, start))
+        code += body
+        refs += [
+            ref._replace(slot=start + ref.slot)
+            for ref in function.refs.values()
+            if ref.kind not in (RefKind.CALL, RefKind.FUNC_ADDRESS)
+        ]
+    for key, start in starts.items():
+        function = spec.functions[key]
+        for slot in _slots(function):
+            target = _target(spec, function, slot)
+            at = start + slot
+            op = insn.read(code, at)
+            if target is None or (op.code == insn.CALL and op.imm == insn.POISON_CORE):
+                continue
+            src = insn.PSEUDO_CALL if op.code == insn.CALL else insn.PSEUDO_FUNC
+            insn.write(code, at, op._replace(src=src, imm=starts[target] - at - 1))
+            if src == insn.PSEUDO_FUNC:
+                insn.write(code, at + 1, insn.read(code, at + 1)._replace(imm=0))
+    functions = [(key, starts[key]) for key in order]
+    func_info, line_info = _infos(spec, functions)
+    return LinkedProgram(program.name, code, refs, functions, func_info, line_info, relocations)
+
+
+def _apply(
+    spec: ObjectSpec,
+    program: ProgramSpec,
+    function: Function,
+    body: bytearray,
+    relo: CoreRelo,
+    resolver: Resolver,
+    start: int,
+) -> Relocation:
+    slot, rest = divmod(relo.offset - function.offset, insn.SLOT)
+    line = spec.source_line(function.section, relo.offset)
+    try:
+        if rest:
+            raise CoreError(f"offset {relo.offset} lies within an instruction")
+        resolution = resolver.resolve(relo)
+        poisoned = patch(body, slot, resolution)
+    except CoreError as error:
+        where = f"program `{printable(program.name)}`: function `{printable(function.name)}`: insn {slot}"
+        raise CoreError(f"{spec.source}: {where}{f' ({line})' if line else ''}: {error}") from error
+    return Relocation(program.name, function.name, start + slot, line, resolution, poisoned)
+
+
+def _infos(
+    spec: ObjectSpec, functions: list[tuple[FunctionKey, int]]
+) -> tuple[list[tuple[int, int]], list[tuple[int, int, int, int]]]:
+    """func_info and line_info with slots of the whole program; none when a function has none."""
+    if spec.btf_ext is None:
+        return [], []
+    func_info: list[tuple[int, int]] = []
+    line_info: list[tuple[int, int, int, int]] = []
+    for (section, offset), start in functions:
+        end = offset + len(spec.functions[section, offset].code)
+        first = next((f for f in spec.btf_ext.funcs.get(section, ()) if f.offset == offset), None)
+        if first is None:
+            return [], []
+        func_info.append((start, first.type_id))
+        line_info += [
+            (start + (x.offset - offset) // insn.SLOT, x.file, x.line, x.number_column)
+            for x in spec.btf_ext.lines.get(section, ())
+            if offset <= x.offset < end
+        ]
+    return func_info, line_info

@@ -1,0 +1,111 @@
+"""Data sections as maps of one value, their variables, externs, and the types of records."""
+
+from __future__ import annotations
+
+from pybpfload import elf as e
+from pybpfload.btf import types as t
+from pybpfload.btf.layout import codec_of, layout_of
+from pybpfload.btf.types import Kind
+from pybpfload.elf import ElfFile, ElfSection
+from pybpfload.errors import BtfError, ObjectError, printable
+from pybpfload.spec import ExternSpec, MapSpec, ObjectSpec, Variable
+from pybpfload.uapi import MapFlag, MapType
+
+__all__ = ["RECORDS", "read_data_maps", "read_externs", "read_records", "read_variables"]
+
+RECORDS = ".records"
+RECORD_SUFFIX = "__record"
+MAX_DATA = 64 << 20
+
+
+def _is_data(section: ElfSection) -> bool:
+    for stem in (".data", ".rodata", ".bss"):
+        if section.name == stem or section.name.startswith(stem + "."):
+            return bool(section.flags & e.SHF_ALLOC) and section.size > 0
+    return False
+
+
+def read_data_maps(elf: ElfFile, spec: ObjectSpec) -> None:
+    """Each .data*, .rodata* and .bss* becomes an array map of one value.
+
+    Read-only data gets RDONLY_PROG, so that the verifier knows its contents.
+    """
+    datasecs = {}
+    if spec.btf is not None:
+        datasecs = {x.name: x for x in spec.btf if isinstance(x, t.Datasec)}
+    for section in filter(_is_data, elf.sections):
+        if section.size > MAX_DATA:
+            raise ObjectError(f"{spec.source}: section `{printable(section.name)}` has {section.size} bytes")
+        if section.name in spec.maps:
+            raise ObjectError(f"{spec.source}: two sections or maps are called `{printable(section.name)}`")
+        data = elf.data(section)
+        datasec = datasecs.get(section.name)
+        spec.maps[section.name] = MapSpec(
+            section.name,
+            MapType.ARRAY,
+            key_size=4,
+            value_size=section.size,
+            max_entries=1,
+            flags=MapFlag.RDONLY_PROG if section.name.startswith(".rodata") else 0,
+            value_type=datasec.id if datasec else 0,
+            content=bytearray(data) if data else bytearray(section.size),
+        )
+
+
+def read_variables(spec: ObjectSpec) -> None:
+    """The variables of the data sections that BTF names."""
+    btf = spec.btf
+    if btf is None:
+        return
+    for datasec in btf:
+        data_map = spec.maps.get(datasec.name)
+        if data_map is None or data_map.content is None or not isinstance(datasec, t.Datasec):
+            continue
+        for entry in datasec.vars:
+            var = btf.type(entry.type)
+            assert isinstance(var, t.Var)  # the reader has looked
+            size = btf.size_of(var.type)
+            if entry.offset + size > len(data_map.content):
+                raise ObjectError(
+                    f"{spec.source}: variable `{printable(var.name)}`: {size} bytes at {entry.offset} do not fit in "
+                    f"`{printable(datasec.name)}` of {len(data_map.content)} bytes"
+                )
+            codec = codec_of(btf, var.type)
+            spec.variables.add(Variable(var.name, data_map, entry.offset, size, var.type, codec))
+
+
+def read_externs(elf: ElfFile, spec: ObjectSpec) -> None:
+    """The undefined symbols that BTF lists in .kconfig and .ksyms."""
+    btf = spec.btf
+    if btf is None:
+        return
+    listed = {}
+    for name in (".kconfig", ".ksyms"):
+        for type_id in btf.ids(name):
+            datasec = btf.type(type_id)
+            if isinstance(datasec, t.Datasec):
+                listed.update({btf.type(v.type).name: (name, v.type) for v in datasec.vars})
+    for symbol in elf.symbols(elf.section(".symtab")):
+        if symbol.section == e.SHN_UNDEF and symbol.name in listed:
+            section, type_id = listed[symbol.name]
+            spec.externs[symbol.name] = ExternSpec(symbol.name, section, type_id, symbol.bind == e.STB_WEAK)
+
+
+def read_records(spec: ObjectSpec) -> None:
+    """``RECORD_TYPE(events, T)``: a pointer ``events__record`` to T in section .records."""
+    btf = spec.btf
+    if btf is None:
+        return
+    for type_id in btf.ids(RECORDS):
+        datasec = btf.type(type_id)
+        if not isinstance(datasec, t.Datasec) or datasec.kind is not Kind.DATASEC:
+            continue
+        for entry in datasec.vars:
+            var = btf.type(entry.type)
+            pointer = btf.skip(var.type) if isinstance(var, t.Var) else None
+            name = var.name[: -len(RECORD_SUFFIX)]
+            if not isinstance(pointer, t.Ptr) or not var.name.endswith(RECORD_SUFFIX) or name not in spec.maps:
+                raise BtfError(
+                    f"{spec.source}: {RECORDS}: `{printable(var.name)}` is no pointer called MAP{RECORD_SUFFIX}"
+                )
+            spec.records[name] = layout_of(btf, pointer.type)

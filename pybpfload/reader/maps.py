@@ -1,0 +1,134 @@
+"""Map definitions: the BTF-defined ones of ``.maps``.
+
+Each is a variable of a struct whose members say everything by their types: ``__uint(name, n)`` is a
+pointer to an array of n, ``__type(name, T)`` a pointer to T.
+
+Source: parse_btf_map_def() in libbpf; bpf_helpers.h.
+"""
+
+from __future__ import annotations
+
+from pybpfload.btf import types as t
+from pybpfload.btf.blob import Btf
+from pybpfload.btf.types import Kind
+from pybpfload.elf import ElfFile
+from pybpfload.errors import ObjectError, printable
+from pybpfload.spec import MapSpec, ObjectSpec
+from pybpfload.uapi import MapType
+
+__all__ = ["read_maps"]
+
+MAP_IN_MAP = (MapType.ARRAY_OF_MAPS, MapType.HASH_OF_MAPS)
+NUMBERS = {"max_entries", "map_flags", "numa_node", "key_size", "value_size", "map_extra", "pinning", "type"}
+
+
+def read_maps(elf: ElfFile, spec: ObjectSpec) -> dict[tuple[int, int], str]:
+    """Fill `spec.maps`; returns where each map's symbol lies: (section index, offset) to name."""
+    section = elf.section(".maps")
+    if section is None:
+        return {}
+    btf = spec.types()
+    datasec = btf.find(".maps", Kind.DATASEC)
+    assert isinstance(datasec, t.Datasec)
+    symbols = {s.name: s for s in elf.symbols(elf.section(".symtab")) if s.section == section.number and s.name}
+    places: dict[tuple[int, int], str] = {}
+    for entry in datasec.vars:
+        var = btf.type(entry.type)
+        if not isinstance(var, t.Var):
+            raise ObjectError(f"{spec.source}: .maps: type {entry.type} is no variable")
+        where = f"{spec.source}: map `{printable(var.name)}`: "
+        if var.linkage != t.Linkage.GLOBAL:
+            raise ObjectError(f"{where}is static: maps have to be global")
+        symbol = symbols.get(var.name)
+        if symbol is None or symbol.value + entry.size > section.size:
+            raise ObjectError(f"{where}has no symbol within .maps")
+        if var.name in spec.maps:
+            raise ObjectError(f"{where}is there twice")
+        spec.maps[var.name] = _definition(btf, var.name, var.type, where, inner=False)
+        places[section.number, symbol.value] = var.name
+    return places
+
+
+def _number(btf: Btf, member: t.Member, where: str) -> int:
+    """``__uint(name, n)`` or ``__ulong(name, n)``."""
+    pointer = btf.skip(member.type)
+    if isinstance(pointer, t.Enum) and len(pointer.values) == 1:
+        return pointer.values[0].value
+    array = btf.skip(pointer.type) if isinstance(pointer, t.Ptr) else None
+    if isinstance(array, t.Enum) and len(array.values) == 1:
+        return array.values[0].value
+    if not isinstance(array, t.Array):
+        raise ObjectError(f"{where}member `{printable(member.name)}` is no number: use __uint()")
+    return array.nelems
+
+
+def _size_of(btf: Btf, member: t.Member, where: str) -> tuple[int, int]:
+    """The type id and size that ``__type(name, T)`` names."""
+    pointer = btf.skip(member.type)
+    if not isinstance(pointer, t.Ptr):
+        raise ObjectError(f"{where}member `{member.name}` is no type: use __type()")
+    return pointer.type, btf.size_of(pointer.type)
+
+
+def _definition(btf: Btf, name: str, type_id: int, where: str, *, inner: bool) -> MapSpec:
+    struct = btf.skip(type_id)
+    if not isinstance(struct, t.Composite) or struct.kind is not Kind.STRUCT:
+        raise ObjectError(f"{where}is no struct")
+    numbers: dict[str, int] = {}
+    types: dict[str, int] = {}
+    contained: MapSpec | None = None
+    for i, member in enumerate(struct.members):
+        if member.name in NUMBERS:
+            number = _number(btf, member, where)
+            if numbers.setdefault(member.name, number) != number:
+                raise ObjectError(f"{where}{member.name} is {number}, but its type has {numbers[member.name]}")
+        elif member.name in ("key", "value"):
+            types[member.name], size = _size_of(btf, member, where)
+            if numbers.setdefault(f"{member.name}_size", size) != size:
+                raise ObjectError(
+                    f"{where}{member.name}_size is {numbers[f'{member.name}_size']}, but its type has {size} bytes"
+                )
+        elif member.name == "values":
+            if i != len(struct.members) - 1 or inner:
+                raise ObjectError(f"{where}`values` has to be the last member, and of an outer map")
+            contained = _values(btf, name, member, where)
+        else:
+            raise ObjectError(f"{where}unknown member `{printable(member.name)}`")
+    try:
+        map_type = MapType(numbers.get("type", 0))
+    except ValueError:
+        raise ObjectError(f"{where}type {numbers['type']} is unknown") from None
+    pinning = numbers.get("pinning", 0)
+    if map_type is MapType.UNSPEC:
+        raise ObjectError(f"{where}has no type")
+    if pinning not in (0, 1) or (pinning and inner):
+        raise ObjectError(f"{where}pinning {pinning}, expected 0 or 1 (by name), and not in an inner map")
+    if map_type in MAP_IN_MAP:
+        numbers.setdefault("key_size", 4)
+        numbers.setdefault("value_size", 4)
+    return MapSpec(
+        name,
+        map_type,
+        key_size=numbers.get("key_size", 0),
+        value_size=numbers.get("value_size", 0),
+        max_entries=numbers.get("max_entries", 0),
+        flags=numbers.get("map_flags", 0),
+        key_type=types.get("key", 0),
+        value_type=types.get("value", 0),
+        numa_node=numbers.get("numa_node"),
+        map_extra=numbers.get("map_extra", 0),
+        pin_by_name=pinning == 1,
+        inner=contained,
+    )
+
+
+def _values(btf: Btf, name: str, member: t.Member, where: str) -> MapSpec | None:
+    """``__array(values, T)``: an inner map's definition, or the prototype of programs."""
+    array = btf.skip(member.type)
+    pointer = btf.skip(array.type) if isinstance(array, t.Array) and array.nelems == 0 else None
+    target = btf.skip(pointer.type) if isinstance(pointer, t.Ptr) else None
+    if isinstance(target, t.Composite):
+        return _definition(btf, f"{name}.inner", target.id, f"{where}inner map: ", inner=True)
+    if not isinstance(target, t.FuncProto):
+        raise ObjectError(f"{where}`values` is neither an array of maps nor of programs")
+    return None

@@ -1,0 +1,123 @@
+"""Read an object file: its parts in the order in which they need each other."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Mapping
+
+from pybpfload.btf import types as t
+from pybpfload.btf.blob import Btf
+from pybpfload.btf.ext import BtfExt
+from pybpfload.elf import EM_BPF, ElfFile
+from pybpfload.errors import BtfError, ObjectError, printable
+from pybpfload.reader.code import read_functions, read_programs
+from pybpfload.reader.data import read_data_maps, read_externs, read_records, read_variables
+from pybpfload.reader.maps import read_maps
+from pybpfload.spec import ObjectSpec
+from pybpfload.uapi import ProgType
+
+__all__ = ["read_object"]
+
+MAX_SIZE = 256 << 20
+ET_REL = 1
+
+
+def read_object(
+    source: str | os.PathLike[str] | bytes,
+    *,
+    name: str | None = None,
+    prog_types: Mapping[str, ProgType] | None = None,
+    strict: bool = True,
+) -> ObjectSpec:
+    """What an object file says. Needs no privilege and asks no kernel.
+
+    Args:
+        source: a path, or the file's contents.
+        name: of the object; the file's name up to its first dot when None.
+        prog_types: types for programs by their own or their section's name: wins over the SEC() name.
+        strict: SEC() names match as in libbpf 1.x; otherwise exact names match as prefixes too.
+
+    Raises:
+        ObjectError: the file is malformed; names what is wrong where.
+        OSError: it cannot be read.
+    """
+    if isinstance(source, bytes):
+        data, label = source, name or "object"
+    else:
+        label = os.fspath(source)
+        with open(source, "rb") as file:
+            data = file.read(MAX_SIZE + 1)
+        if len(data) > MAX_SIZE:
+            raise ObjectError(f"{label}: larger than {MAX_SIZE} bytes")
+    label = printable(label)
+    spec = ObjectSpec(name if name is not None else os.path.basename(label).split(".")[0], label)
+    elf = ElfFile(data, label)
+    if not elf.is_64 or elf.machine not in (EM_BPF, 0) or elf.type != ET_REL:
+        raise ObjectError(
+            f"{label}: not a BPF object: ELF type {elf.type}, machine {elf.machine}, "
+            f"expected a relocatable 64-bit file (1) of machine {EM_BPF}"
+        )
+    spec.big_endian = elf.big_endian
+    _read_texts(elf, spec)
+    _read_btf(elf, spec)
+    maps_at = read_maps(elf, spec)
+    read_data_maps(elf, spec)
+    read_externs(elf, spec)
+    read_functions(elf, spec, maps_at)
+    read_programs(elf, spec, prog_types or {}, strict)
+    read_variables(spec)
+    read_records(spec)
+    return spec
+
+
+def _read_texts(elf: ElfFile, spec: ObjectSpec) -> None:
+    section = elf.section("license")
+    if section:
+        spec.license = elf.data(section).split(b"\0")[0].decode("ascii", "backslashreplace")
+    section = elf.section("version")
+    if section:
+        data = elf.data(section)
+        if len(data) != 4:
+            raise ObjectError(f"{spec.source}: section `version` has {len(data)} bytes, expected 4")
+        (spec.kernel_version,) = struct.unpack((">" if elf.big_endian else "<") + "I", data)
+
+
+def _read_btf(elf: ElfFile, spec: ObjectSpec) -> None:
+    section = elf.section(".BTF")
+    if section is None:
+        return
+    spec.btf = btf = Btf(elf.data(section), name=f"{spec.source}: .BTF")
+    if btf.big_endian != elf.big_endian:
+        raise BtfError(f"{spec.source}: .BTF has not the byte order of its file")
+    for found in btf:
+        if isinstance(found, t.Unknown):
+            raise BtfError(f"{spec.source}: .BTF: type {found.id} has unknown kind {found.raw_kind}")
+    _fix_sections(elf, btf)
+    ext = elf.section(".BTF.ext")
+    if ext is not None:
+        spec.btf_ext = BtfExt(elf.data(ext), btf)
+
+
+def _fix_sections(elf: ElfFile, btf: Btf) -> None:
+    """Give each DATASEC its size, and its global variables their offsets: clang leaves both to the linker."""
+    symbols = elf.symbols(elf.section(".symtab"))
+    for found in btf:
+        section = elf.section(found.name) if isinstance(found, t.Datasec) else None
+        if section is None or not isinstance(found, t.Datasec):
+            continue
+        values = {s.name: s.value for s in symbols if s.section == section.number and s.name}
+        places = []
+        for entry in found.vars:
+            var = btf.type(entry.type)
+            if not isinstance(var, t.Var):
+                raise BtfError(f"{btf.name}: section `{printable(found.name)}` lists type {entry.type}, no variable")
+            offset = entry.offset if var.linkage == t.Linkage.STATIC else values.get(var.name, entry.offset)
+            if offset + entry.size > section.size:
+                raise BtfError(
+                    f"{btf.name}: variable `{printable(var.name)}`: {entry.size} bytes at {offset} do not fit in "
+                    f"`{printable(found.name)}` of {section.size}"
+                )
+            places.append(entry._replace(offset=offset))
+        places.sort(key=lambda v: v.offset)
+        btf.replace(found._replace(size=section.size, vars=tuple(places)))

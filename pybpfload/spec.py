@@ -1,0 +1,309 @@
+"""What an object file says, as values: nothing here holds a file descriptor or needs privilege.
+
+`read_object()` makes an `ObjectSpec`; the caller may change it (variables, map sizes, autoload);
+`load()` makes a `BpfObject` from it.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator, MutableMapping
+from difflib import get_close_matches
+from typing import NamedTuple
+
+from pybpfload.btf.blob import Btf
+from pybpfload.btf.codec import Codec
+from pybpfload.btf.ext import BtfExt
+from pybpfload.btf.layout import RecordLayout
+from pybpfload.errors import ObjectError, RecordError, printable
+from pybpfload.sections import Flag
+from pybpfload.uapi import MapFlag, MapType, ProgType
+
+__all__ = [
+    "ExternSpec",
+    "Function",
+    "FunctionKey",
+    "MapSpec",
+    "ObjectSpec",
+    "ProgramSpec",
+    "Ref",
+    "RefKind",
+    "Variable",
+    "Variables",
+]
+
+FunctionKey = tuple[str, int]  # section, byte offset in it
+
+
+class RefKind(enum.Enum):
+    """What an instruction refers to."""
+
+    MAP = "map"
+    DATA = "data"  # a byte of a data section
+    CALL = "call"
+    FUNC_ADDRESS = "function address"
+    KFUNC = "kfunc"
+    KSYM = "ksym"
+    KCONFIG = "kconfig"
+
+
+class Ref(NamedTuple):
+    """The reference of one instruction.
+
+    Attributes:
+        slot: the instruction, counted from the function's first.
+        name: of the map, data section, extern, or section of the function.
+        offset: in bytes: into the data section, or of the function in its section.
+    """
+
+    slot: int
+    kind: RefKind
+    name: str
+    offset: int = 0
+
+
+class Function(NamedTuple):
+    """The code between two function symbols.
+
+    Attributes:
+        code: its instructions, in the host's byte order.
+        refs: by slot.
+        is_global: the verifier checks it on its own (not static, not hidden).
+    """
+
+    name: str
+    section: str
+    offset: int
+    code: bytes
+    refs: dict[int, Ref]
+    is_global: bool
+
+    @property
+    def key(self) -> FunctionKey:
+        """What the other parts call it by."""
+        return (self.section, self.offset)
+
+
+class ProgramSpec:
+    """A program: a function and what its section's name says.
+
+    Attributes:
+        section: the SEC() name, without the ``?`` of programs that are not loaded by default.
+        type: UNSPEC when nobody knows the section's name: set it before loading.
+        target: what stands behind the slash: ``sched/sched_switch``.
+        autoload: whether load() takes it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        section: str,
+        function: FunctionKey,
+        type: ProgType,
+        attach_type: int,
+        target: str,
+        flags: Flag,
+        autoload: bool,
+    ) -> None:
+        self.name = name
+        self.section = section
+        self.function = function
+        self.type = type
+        self.attach_type = attach_type
+        self.target = target
+        self.flags = flags
+        self.autoload = autoload
+
+    def __repr__(self) -> str:
+        return f"<ProgramSpec {printable(self.name)} SEC({printable(self.section)!r})>"
+
+
+class MapSpec:
+    """A map to be created.
+
+    Attributes:
+        key_type, value_type: ids in the object's BTF, 0 when it says nothing.
+        flags: MapFlag bits.
+        pin_by_name: whether it asks to be pinned under its name.
+        inner: what a map-in-map holds.
+        values: initial contents of a map-in-map or a program array: index to symbol name.
+        content: of a data section: its one value. None for other maps.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        type: MapType,
+        *,
+        key_size: int = 0,
+        value_size: int = 0,
+        max_entries: int = 0,
+        flags: int = 0,
+        key_type: int = 0,
+        value_type: int = 0,
+        numa_node: int | None = None,
+        map_extra: int = 0,
+        pin_by_name: bool = False,
+        inner: MapSpec | None = None,
+        content: bytearray | None = None,
+    ) -> None:
+        self.name = name
+        self.type = type
+        self.key_size = key_size
+        self.value_size = value_size
+        self.max_entries = max_entries
+        self.flags = flags
+        self.key_type = key_type
+        self.value_type = value_type
+        self.numa_node = numa_node
+        self.map_extra = map_extra
+        self.pin_by_name = pin_by_name
+        self.inner = inner
+        self.values: dict[int, str] = {}
+        self.content = content
+
+    @property
+    def frozen(self) -> bool:
+        """Whether load() freezes it once it is filled."""
+        return self.content is not None and bool(self.flags & MapFlag.RDONLY_PROG)
+
+    def __repr__(self) -> str:
+        return f"<MapSpec {printable(self.name)} {self.type.name}>"
+
+
+class Variable(NamedTuple):
+    """A global variable: where it lies, and its type."""
+
+    name: str
+    map: MapSpec
+    offset: int
+    size: int
+    type_id: int
+    codec: Codec
+
+
+class Variables(MutableMapping[str, object]):
+    """The global variables of an object by name; values are checked against their BTF types.
+
+    Setting one changes what the data section will hold when it is loaded.
+    """
+
+    def __init__(self) -> None:
+        self._all: dict[str, Variable] = {}
+
+    def add(self, variable: Variable) -> None:
+        """Enter a variable."""
+        self._all[variable.name] = variable
+
+    def spec(self, name: str) -> Variable:
+        """Where a variable lies.
+
+        Raises:
+            KeyError: there is none; says what comes closest.
+        """
+        found = self._all.get(name)
+        if found is None:
+            close = get_close_matches(name, self._all, 1)
+            hint = f"; closest is `{printable(close[0])}`" if close else ""
+            raise KeyError(f"no variable `{printable(name)}`{hint}")
+        return found
+
+    def __getitem__(self, name: str) -> object:
+        var = self.spec(name)
+        content = var.map.content
+        assert content is not None
+        return var.codec.unpack_value(bytes(content[var.offset : var.offset + var.size]))
+
+    def __setitem__(self, name: str, value: object) -> None:
+        var = self.spec(name)
+        assert var.map.content is not None
+        try:
+            raw = var.codec.pack_value(value)
+        except RecordError as error:
+            raise RecordError(f"variable `{printable(name)}`: {error}") from error
+        var.map.content[var.offset : var.offset + var.size] = raw
+
+    def __delitem__(self, name: str) -> None:
+        raise TypeError("variables cannot be deleted")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+
+class ExternSpec(NamedTuple):
+    """A symbol that the kernel has to provide.
+
+    Attributes:
+        section: ``.kconfig`` or ``.ksyms``.
+        type_id: of its VAR or FUNC in the object's BTF, 0 when it has none.
+        weak: may be missing.
+    """
+
+    name: str
+    section: str
+    type_id: int
+    weak: bool
+
+
+class ObjectSpec:
+    """Everything that an object file says.
+
+    Attributes:
+        name: for error messages and map names: the file's name up to its first dot.
+        programs, maps, variables, externs: by name.
+        functions: all code, by section and offset.
+        btf, btf_ext: None when the object has none.
+        records: map name to the layout of its records, from RECORD_TYPE anchors.
+        license: what the ``license`` section says.
+        kernel_version: what the ``version`` section says, or 0.
+        big_endian: the object's byte order.
+    """
+
+    def __init__(self, name: str, source: str) -> None:
+        self.name = name
+        self.source = source
+        self.license = ""
+        self.kernel_version = 0
+        self.big_endian = False
+        self.functions: dict[FunctionKey, Function] = {}
+        self.programs: dict[str, ProgramSpec] = {}
+        self.maps: dict[str, MapSpec] = {}
+        self.variables = Variables()
+        self.externs: dict[str, ExternSpec] = {}
+        self.btf: Btf | None = None
+        self.btf_ext: BtfExt | None = None
+        self.records: dict[str, RecordLayout] = {}
+
+    def __repr__(self) -> str:
+        return f"<ObjectSpec {printable(self.name)}: {len(self.programs)} programs, {len(self.maps)} maps>"
+
+    def types(self) -> Btf:
+        """Its BTF.
+
+        Raises:
+            ObjectError: it has none.
+        """
+        if self.btf is None:
+            raise ObjectError(f"{self.source}: no .BTF section: compile with -g")
+        return self.btf
+
+    def source_line(self, section: str, offset: int) -> str:
+        """``file.c:12: the line`` of the instruction at a byte offset of a section, or ""."""
+        if self.btf is None or self.btf_ext is None:
+            return ""
+        best = None
+        for line in self.btf_ext.lines.get(section, ()):
+            if line.offset > offset:
+                break
+            best = line
+        if best is None:
+            return ""
+        file, text = self.btf.string(best.file), self.btf.string(best.line).strip()
+        return printable(f"{file.rsplit('/', 1)[-1]}:{best.number}: {text}")
+
+    def called(self, key: FunctionKey) -> list[Ref]:
+        """The functions that a function refers to, in order."""
+        return [r for r in self.functions[key].refs.values() if r.kind in (RefKind.CALL, RefKind.FUNC_ADDRESS)]
