@@ -7,7 +7,7 @@ contents, then programs, whose references to maps are now file descriptors.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 
 from pybpfload import insn
@@ -31,11 +31,31 @@ from pybpfload.uapi import ProgFlag, ProgType
 __all__ = ["BpfObject", "load"]
 
 
+class LiveVariables(Mapping[str, object]):
+    """The global variables of a loaded object, as they are right now: each read asks the kernel."""
+
+    def __init__(self, spec: ObjectSpec, maps: Mapping[str, Map]) -> None:
+        self._spec = spec
+        self._maps = maps
+
+    def __getitem__(self, name: str) -> object:
+        var = self._spec.variables.spec(name)
+        data: bytes = self._maps[var.map.name][bytes(4)]
+        return var.codec.unpack_value(data[var.offset : var.offset + var.size])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._spec.variables)
+
+    def __len__(self) -> int:
+        return len(self._spec.variables)
+
+
 class BpfObject:
     """Maps and programs of one object in the kernel; closing it closes them all.
 
     Attributes:
         maps, programs: by name; programs whose spec says autoload = False are missing.
+        variables: global variables, read from the kernel.
         relocations: how each CO-RE relocation was decided.
     """
 
@@ -43,6 +63,7 @@ class BpfObject:
         self.spec = spec
         self.maps: dict[str, Map] = {}
         self.programs: dict[str, Program] = {}
+        self.variables = LiveVariables(spec, self.maps)
         self.relocations: list[Relocation] = []
         self._stack = ExitStack()
 

@@ -227,8 +227,8 @@ def types_compatible(local: Btf, local_id: int, btf: Btf, type_id: int, depth: i
             if len(a.params) != len(b.params):
                 return False
             for pa, pb in zip(a.params, b.params):
-                low, high = local.skip(pa.type, typedefs=False).id, btf.skip(pb.type, typedefs=False).id
-                if not _compatible_below(local, low, btf, high, depth):
+                low, high = local.skip(pa.type).id, btf.skip(pb.type).id
+                if not types_compatible(local, low, btf, high, depth):
                     return False
             local_id, type_id = a.type, b.type
         elif isinstance(a, (t.Ptr, t.Array)) and isinstance(b, (t.Ptr, t.Array)):
@@ -236,12 +236,6 @@ def types_compatible(local: Btf, local_id: int, btf: Btf, type_id: int, depth: i
         else:
             return False
     raise CoreError(f"{local.name}: {local.describe(local_id)} is nested deeper than {MAX_DEPTH}")
-
-
-def _compatible_below(local: Btf, local_id: int, btf: Btf, type_id: int, depth: int) -> bool:
-    if depth <= 0:
-        raise CoreError(f"{local.name}: {local.describe(local_id)} is nested deeper than {MAX_DEPTH}")
-    return types_compatible(local, local.skip(local_id).id, btf, btf.skip(type_id).id, depth)
 
 
 def _same_name(a: str, b: str) -> bool:
@@ -287,7 +281,7 @@ def types_match(
                     return False
             local_id, type_id = a.type, b.type
         else:
-            return isinstance(a, (t.Void, t.Float)) and (not isinstance(a, t.Float) or a.size == b.size)  # type: ignore[union-attr]
+            return isinstance(a, t.Void)  # as libbpf: floats never match
         depth -= 1
         if depth <= 0:
             raise CoreError(f"{local.name}: {local.describe(local_id)} is nested deeper than {MAX_DEPTH}")

@@ -1,0 +1,135 @@
+"""Links: each way of attaching sees exactly what this process does."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+import pytest
+
+import pybpfload
+from pybpfload import features
+from pybpfload.errors import AttachError
+from tests.support.objects import read
+
+pytestmark = pytest.mark.kernel
+TIMES = 101
+COOKIE = 0xC00C1E
+
+
+@pytest.fixture
+def tracepoints():
+    """tracepoint.bpf.c, watching this process only."""
+    spec = read("tracepoint")
+    spec.variables["targ_tgid"] = os.getpid()
+    with pybpfload.load(spec) as obj:
+        yield obj
+
+
+def call_getpgid():
+    """A prime number of system calls."""
+    for _ in range(TIMES):
+        os.getpgid(0)
+
+
+def test_tracepoint_counts_exactly_and_has_its_cookie(tracepoints):
+    """Through a perf event, with a cookie where the kernel has them."""
+    with pybpfload.attach(tracepoints.programs["on_enter_getpgid"], cookie=COOKIE) as link:
+        assert link.kind == "perf_link"
+        call_getpgid()
+    assert tracepoints.maps["hits"][0] == TIMES
+    assert tracepoints.variables["cookie"] == COOKIE
+
+
+def test_tracepoint_without_perf_links_falls_back_to_ioctl(tracepoints, monkeypatch):
+    """Older kernels attach by ioctl; the link says which way was taken."""
+    monkeypatch.setattr("pybpfload.links.tracing.has", lambda name: False)
+    with pybpfload.attach(tracepoints.programs["on_enter_getpgid"]) as link:
+        assert link.kind == "perf_ioctl"
+        call_getpgid()
+    assert tracepoints.maps["hits"][0] == TIMES
+    with pytest.raises(AttachError, match="no cookies"):
+        pybpfload.attach(tracepoints.programs["on_enter_getpgid"], cookie=COOKIE)
+
+
+@pytest.mark.parametrize(("program", "hit"), [("on_raw_enter", 1), ("on_btf_enter", 2)])
+def test_raw_and_btf_tracepoints_see_every_call(tracepoints, program, hit):
+    """Both see all system calls of this process: at least those that were made for them."""
+    with pybpfload.attach(tracepoints.programs[program]) as link:
+        assert link.kind == "raw_tracepoint"
+        call_getpgid()
+    assert tracepoints.maps["hits"][hit] >= TIMES
+
+
+def test_link_closed_detaches(tracepoints):
+    """After close nothing is counted; closing again does nothing."""
+    link = pybpfload.attach(tracepoints.programs["on_enter_getpgid"])
+    link.close()
+    link.close()
+    call_getpgid()
+    assert tracepoints.maps["hits"][0] == 0
+    with pytest.raises(ValueError, match="closed"):
+        link.fileno()
+
+
+def test_attach_all_attaches_each_program(tracepoints):
+    """One link a program; closing the set detaches them all."""
+    with tracepoints.attach_all() as links:
+        assert {x.program_name for x in links} == set(tracepoints.programs)
+        call_getpgid()
+    counted = [tracepoints.maps["hits"][i] for i in range(3)]
+    assert counted[0] == TIMES
+    call_getpgid()
+    assert [tracepoints.maps["hits"][i] for i in range(3)] == counted
+
+
+def test_attach_missing_tracepoint_names_it(tracepoints):
+    """The program, the target and the cause."""
+    with pytest.raises(AttachError, match="program `on_enter_getpgid`: cannot attach to tracepoint syscalls/nope"):
+        pybpfload.attach_tracepoint(tracepoints.programs["on_enter_getpgid"], "syscalls", "nope")
+
+
+def libc_path() -> str:
+    """The libc that this process has mapped."""
+    with open("/proc/self/maps") as file:
+        return next(line.split()[-1] for line in file if "/libc.so" in line or "/libc-2" in line)
+
+
+@pytest.fixture
+def uprobes():
+    """uprobe.bpf.c."""
+    with pybpfload.load(read("uprobe")) as obj:
+        yield obj
+
+
+def test_uprobe_and_uretprobe_count_calls_of_one_process(uprobes):
+    """Entry and return of a libc function, in this process only."""
+    libc = ctypes.CDLL(None)
+    entry, ret = uprobes.programs["on_entry"], uprobes.programs["on_return"]
+    path = libc_path()
+    with pybpfload.attach_uprobe(entry, path, "getpgid", pid=os.getpid(), cookie=COOKIE):
+        with pybpfload.attach_uprobe(ret, path, "getpgid", ret=True, pid=os.getpid()):
+            for _ in range(TIMES):
+                libc.getpgid(0)
+    libc.getpgid(0)
+    assert uprobes.variables["entries"] == TIMES
+    assert uprobes.variables["returns"] == TIMES
+    assert uprobes.variables["cookie"] == COOKIE
+
+
+def test_uprobe_missing_symbol_suggests_and_says_where_it_looked(uprobes):
+    """The tables that were searched, and the closest name."""
+    with pytest.raises(AttachError, match=r"no function `getpgidd` in \.dynsym.*closest is `getpgid`"):
+        pybpfload.attach_uprobe(uprobes.programs["on_entry"], libc_path(), "getpgidd")
+
+
+def test_uprobe_missing_file_names_it(uprobes):
+    """The path stands in the message."""
+    with pytest.raises(AttachError, match="/no/such/library"):
+        pybpfload.attach_uprobe(uprobes.programs["on_entry"], "/no/such/library", "f")
+
+
+def test_features_answer_for_this_kernel():
+    """6.18 has both; older kernels answer for themselves."""
+    assert set(features.FEATURES) == {"perf_link", "mmapable"}
+    assert all(isinstance(features.has(name), bool) for name in features.FEATURES)
