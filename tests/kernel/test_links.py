@@ -107,10 +107,11 @@ def test_uprobe_and_uretprobe_count_calls_of_one_process(uprobes):
     libc = ctypes.CDLL(None)
     entry, ret = uprobes.programs["on_entry"], uprobes.programs["on_return"]
     path = libc_path()
-    with pybpfload.attach_uprobe(entry, path, "getpgid", pid=os.getpid(), cookie=COOKIE):
-        with pybpfload.attach_uprobe(ret, path, "getpgid", ret=True, pid=os.getpid()):
-            for _ in range(TIMES):
-                libc.getpgid(0)
+    with pybpfload.LinkSet() as links:
+        links.add(pybpfload.attach_uprobe(entry, path, "getpgid", pid=os.getpid(), cookie=COOKIE))
+        links.add(pybpfload.attach_uprobe(ret, path, "getpgid", ret=True, pid=os.getpid()))
+        for _ in range(TIMES):
+            libc.getpgid(0)
     libc.getpgid(0)
     assert uprobes.variables["entries"] == TIMES
     assert uprobes.variables["returns"] == TIMES

@@ -135,5 +135,5 @@ def test_ring_exception_in_decode_does_not_repeat_its_record(obj):
 
 def test_ring_of_another_map_type_is_refused(obj):
     """Only a ring buffer can be read as one."""
-    with pytest.raises(ObjectError, match="map `.bss` is ARRAY, expected RINGBUF"):
+    with pytest.raises(ObjectError, match=r"map `\.bss` is ARRAY, expected RINGBUF"):
         pybpfload.RingReader(obj.maps[".bss"], lambda *_: None)

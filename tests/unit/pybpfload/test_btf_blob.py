@@ -140,7 +140,7 @@ def test_size_of_overflow_is_refused():
     """An array of arrays cannot claim more than 4 GiB."""
     made = Types()
     outer = made.array(made.array(made.int(), 1 << 20), 1 << 20)
-    with pytest.raises(BtfError, match="too large|bytes large"):
+    with pytest.raises(BtfError, match=r"too large|bytes large"):
         made.btf().size_of(outer)
 
 
