@@ -12,10 +12,9 @@ from pybpfload._sys.syscall import call, numbers
 from pybpfload.errors import PrivilegeError, UnsupportedError, printable
 from pybpfload.uapi import PerfType
 
-__all__ = ["enable", "open_tracepoint", "open_uprobe", "set_bpf", "tracepoint_id"]
+__all__ = ["open_tracepoint", "open_uprobe", "set_bpf", "tracepoint_id"]
 
 FD_CLOEXEC = 8
-IOC_ENABLE = 0x2400
 IOC_SET_BPF = 0x40042408
 TRACEFS = ("/sys/kernel/tracing", "/sys/kernel/debug/tracing")
 EVENT_SOURCE = "/sys/bus/event_source/devices"
@@ -72,21 +71,20 @@ def _source_number(source: str, file: str) -> str:
         raise UnsupportedError(f"perf event source `{source}`", "4.17") from None
 
 
-def open_uprobe(path: bytes, offset: int, *, ret: bool, pid: int, ref_ctr_offset: int = 0) -> Fd:
+def open_uprobe(path: bytes, offset: int, *, ret: bool, pid: int) -> Fd:
     """A perf event that fires when a process runs over a byte of a file.
 
     Args:
         offset: in the file, not an address.
         ret: fire when the function returns.
         pid: one process, or -1 for all.
-        ref_ctr_offset: of a USDT semaphore in the file, or 0.
 
     Kernel: 4.17, 33ea4b24277b.
     """
     source = int(_source_number("uprobe", "type"))
     bit = int(_source_number("uprobe", "format/retprobe").partition(":")[2]) if ret else 0
     text = ctypes.create_string_buffer(path)
-    attr = PerfEventAttr(type=source, config=(1 << bit if ret else 0) | ref_ctr_offset << 32)
+    attr = PerfEventAttr(type=source, config=1 << bit if ret else 0)
     attr.config1, attr.config2 = ctypes.addressof(text), offset
     return _open(attr, pid, f"uprobe {os.fsdecode(path)}+{offset:#x}")
 
@@ -96,11 +94,3 @@ def set_bpf(perf_fd: int, prog_fd: int) -> None:
     result = call(numbers().ioctl, perf_fd, IOC_SET_BPF, prog_fd)
     if result < 0:
         raise error_of(-result, "PERF_EVENT_IOC_SET_BPF")
-
-
-def enable(perf_fd: int) -> int | None:
-    """PERF_EVENT_IOC_ENABLE."""
-    result = call(numbers().ioctl, perf_fd, IOC_ENABLE, 0)
-    if result < 0:
-        raise error_of(-result, "PERF_EVENT_IOC_ENABLE")
-    return None

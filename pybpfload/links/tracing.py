@@ -54,12 +54,6 @@ def attach_perf_event(program: Program, event: Fd, target: str, cookie: int = 0)
         else:
             perf.set_bpf(event.fileno(), program.fileno())
             fds, kind = [event], "perf_ioctl"
-        try:
-            perf.enable(event.fileno())
-        except BaseException:
-            if kind == "perf_link":
-                fds[0].close()
-            raise
     except OSError as cause:
         event.close()
         raise AttachError(program.name, target, cause) from cause

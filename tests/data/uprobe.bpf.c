@@ -1,11 +1,19 @@
 // SPDX-License-Identifier: (GPL-2.0 OR MIT)
 /* Entry and return of a function: the test attaches them, so the sections name no target. */
 #include <linux/bpf.h>
+#include <linux/types.h>
+
+/* As x86-64 has it up to the return value. */
+struct pt_regs {
+	unsigned long r15, r14, r13, r12, rbp, rbx, r11, r10, r9, r8, rax;
+};
+
 #include <bpf/bpf_helpers.h>
 
 __u64 entries;
 __u64 returns;
 __u64 cookie;
+__u64 returned;
 
 SEC("uprobe")
 int on_entry(void *ctx)
@@ -16,8 +24,9 @@ int on_entry(void *ctx)
 }
 
 SEC("uretprobe")
-int on_return(void *ctx)
+int on_return(struct pt_regs *ctx)
 {
+	returned = ctx->rax;
 	__sync_fetch_and_add(&returns, 1);
 	return 0;
 }

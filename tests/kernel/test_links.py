@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import os
+import subprocess
 
 import pytest
 
 import pybpfload
 from pybpfload import features
 from pybpfload.errors import AttachError
+from tests.support.gates import require_tool
 from tests.support.objects import read
 
 pytestmark = pytest.mark.kernel
@@ -115,7 +117,23 @@ def test_uprobe_and_uretprobe_count_calls_of_one_process(uprobes):
     libc.getpgid(0)
     assert uprobes.variables["entries"] == TIMES
     assert uprobes.variables["returns"] == TIMES
+    assert uprobes.variables["returned"] == os.getpgid(0)
     assert uprobes.variables["cookie"] == COOKIE
+
+
+@pytest.mark.parametrize("options", [["-no-pie"], ["-pie", "-fPIE"], ["-static"]], ids=" ".join)
+def test_uprobe_finds_functions_wherever_an_executable_has_them(uprobes, tmp_path, options):
+    """Addresses are not offsets: executables of each kind, one call each, seen at the function itself."""
+    gcc = require_tool("gcc")
+    source = "__attribute__((noinline)) int traced(int x) { return x + 41; } int main(void) { return traced(1); }"
+    program = tmp_path / "program"
+    subprocess.run([gcc, "-O1", *options, "-x", "c", "-", "-o", program], input=source.encode(), check=True)
+    with pybpfload.LinkSet() as links:
+        links.add(pybpfload.attach_uprobe(uprobes.programs["on_entry"], str(program), "traced"))
+        links.add(pybpfload.attach_uprobe(uprobes.programs["on_return"], str(program), "traced", ret=True))
+        assert subprocess.run([program], check=False).returncode == 42
+    assert uprobes.variables["entries"] == 1
+    assert uprobes.variables["returned"] == 42
 
 
 def test_uprobe_missing_symbol_suggests_and_says_where_it_looked(uprobes):

@@ -140,6 +140,16 @@ def test_resolve_two_candidates_that_disagree_is_ambiguous():
         linked("offset", target(second_tree=True))
 
 
+def test_resolve_two_candidates_at_one_place_but_of_two_sizes_is_ambiguous():
+    """The same offset is not enough: the value asked for has to be the same."""
+    made = Types()
+    for name, number in (("tree", made.int("u32", 4)), ("tree___twin", made.int("u64", 8))):
+        leaf = made.struct("leaf", 8, ("x", number, 0))
+        made.struct(name, 8, ("leaf", leaf, 0))
+    with pytest.raises(CoreError, match=r"FIELD_BYTE_SIZE is ambiguous: 4 in .*, 8 in"):
+        linked("size", made.btf())
+
+
 def test_resolve_candidate_without_the_member_drops_out():
     """Only candidates that have the access count."""
     assert values(linked("element", target(second_tree=True)))[0][1] == 128 + 2 * 24 + 8
