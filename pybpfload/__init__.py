@@ -40,11 +40,11 @@ if TYPE_CHECKING:
     from pybpfload.maps import Map as Map
     from pybpfload.object import BpfObject as BpfObject
     from pybpfload.object import load as load
+    from pybpfload.objectspec import ObjectSpec as ObjectSpec
+    from pybpfload.objectspec import read_object as read_object
     from pybpfload.progs import Program as Program
-    from pybpfload.reader import read_object as read_object
     from pybpfload.ringbuf import RingReader as RingReader
     from pybpfload.spec import MapSpec as MapSpec
-    from pybpfload.spec import ObjectSpec as ObjectSpec
     from pybpfload.spec import ProgramSpec as ProgramSpec
 
 # name -> the module that has it
@@ -54,7 +54,7 @@ _EXPORTS = {
     "LinkSet": "links.base",
     "Map": "maps",
     "MapSpec": "spec",
-    "ObjectSpec": "spec",
+    "ObjectSpec": "objectspec",
     "Program": "progs",
     "ProgramSpec": "spec",
     "RecordLayout": "btf.layout",
@@ -64,7 +64,7 @@ _EXPORTS = {
     "attach_tracepoint": "links.tracing",
     "attach_uprobe": "links.uprobe",
     "load": "object",
-    "read_object": "reader",
+    "read_object": "objectspec",
 }
 
 __all__ = [

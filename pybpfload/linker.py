@@ -20,7 +20,7 @@ from pybpfload.btf.blob import Btf
 from pybpfload.btf.ext import CoreRelo
 from pybpfload.core import Resolution, Resolver, patch
 from pybpfload.errors import CoreError, RelocationError, printable
-from pybpfload.spec import Function, FunctionKey, ObjectSpec, ProgramSpec, Ref, RefKind
+from pybpfload.spec import Function, FunctionKey, ObjectParts, ProgramSpec, Ref, RefKind
 
 __all__ = ["LinkedProgram", "Relocation", "link", "needs_kernel_btf"]
 
@@ -64,7 +64,7 @@ class LinkedProgram(NamedTuple):
     relocations: list[Relocation]
 
 
-def needs_kernel_btf(spec: ObjectSpec, program: ProgramSpec) -> bool:
+def needs_kernel_btf(spec: ObjectParts, program: ProgramSpec) -> bool:
     """Whether linking the program takes a target's BTF: it has CO-RE relocations of fields or types."""
     core = spec.btf_ext.core if spec.btf_ext else {}
     return any(_core_of(spec.functions[key], core) for key in _reachable(spec, program))
@@ -75,7 +75,7 @@ def _core_of(function: Function, core: dict[str, list[CoreRelo]]) -> list[CoreRe
     return [r for r in core.get(function.section, ()) if function.offset <= r.offset < end]
 
 
-def _target(spec: ObjectSpec, function: Function, slot: int) -> FunctionKey | None:
+def _target(spec: ObjectParts, function: Function, slot: int) -> FunctionKey | None:
     """The function that the instruction at a slot calls or takes the address of, or None."""
     op = insn.read(function.code, slot)
     ref = function.refs.get(slot)
@@ -105,7 +105,7 @@ def _slots(function: Function) -> list[int]:
     return slots
 
 
-def _reachable(spec: ObjectSpec, program: ProgramSpec) -> list[FunctionKey]:
+def _reachable(spec: ObjectParts, program: ProgramSpec) -> list[FunctionKey]:
     """The main function and all that it can reach, in the order in which they get appended."""
     order: list[FunctionKey] = []
     pending = [program.function]
@@ -127,7 +127,7 @@ def _reachable(spec: ObjectSpec, program: ProgramSpec) -> list[FunctionKey]:
     return order
 
 
-def link(spec: ObjectSpec, program: ProgramSpec, targets: Sequence[Btf], *, big_endian: bool = False) -> LinkedProgram:
+def link(spec: ObjectParts, program: ProgramSpec, targets: Sequence[Btf], *, big_endian: bool = False) -> LinkedProgram:
     """The whole code of one program, relocated against the targets' types.
 
     Args:
@@ -172,7 +172,7 @@ def link(spec: ObjectSpec, program: ProgramSpec, targets: Sequence[Btf], *, big_
 
 
 def _apply(
-    spec: ObjectSpec,
+    spec: ObjectParts,
     program: ProgramSpec,
     function: Function,
     body: bytearray,
@@ -194,7 +194,7 @@ def _apply(
 
 
 def _infos(
-    spec: ObjectSpec, functions: list[tuple[FunctionKey, int]]
+    spec: ObjectParts, functions: list[tuple[FunctionKey, int]]
 ) -> tuple[list[tuple[int, int]], list[tuple[int, int, int, int]]]:
     """func_info and line_info with slots of the whole program; none when a function has none."""
     if spec.btf_ext is None:

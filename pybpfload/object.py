@@ -22,10 +22,11 @@ from pybpfload.errors import BtfError, ObjectError, RelocationError, SyscallErro
 from pybpfload.linker import LinkedProgram, Relocation, link, needs_kernel_btf
 from pybpfload.links import LinkSet, attach
 from pybpfload.maps import Map, create_map
+from pybpfload.objectspec import ObjectSpec
 from pybpfload.progs import Program, attach_name, load_program
 from pybpfload.ringbuf import RingReader
 from pybpfload.sections import Flag, match_section
-from pybpfload.spec import MapSpec, ObjectSpec, ProgramSpec, RefKind
+from pybpfload.spec import MapSpec, ProgramSpec, RefKind
 from pybpfload.uapi import ProgFlag, ProgType
 
 __all__ = ["BpfObject", "load"]

@@ -24,7 +24,7 @@ __all__ = [
     "Function",
     "FunctionKey",
     "MapSpec",
-    "ObjectSpec",
+    "ObjectParts",
     "ProgramSpec",
     "Ref",
     "RefKind",
@@ -248,8 +248,8 @@ class ExternSpec(NamedTuple):
     weak: bool
 
 
-class ObjectSpec:
-    """Everything that an object file says.
+class ObjectParts:
+    """Everything that an object file says. Users see its child `ObjectSpec`, which can also relocate.
 
     Attributes:
         name: for error messages and map names: the file's name up to its first dot.
@@ -278,7 +278,7 @@ class ObjectSpec:
         self.records: dict[str, RecordLayout] = {}
 
     def __repr__(self) -> str:
-        return f"<ObjectSpec {printable(self.name)}: {len(self.programs)} programs, {len(self.maps)} maps>"
+        return f"<{type(self).__name__} {printable(self.name)}: {len(self.programs)} programs, {len(self.maps)} maps>"
 
     def types(self) -> Btf:
         """Its BTF.

@@ -1,4 +1,4 @@
-"""From the bytes of an object file to an `ObjectSpec`.
+"""From the bytes of an object file to what they say.
 
 `ObjectError` and its children are the only errors that leave, whatever the bytes; time and memory are
 bounded by the size of the file.
@@ -6,6 +6,6 @@ bounded by the size of the file.
 
 from __future__ import annotations
 
-from pybpfload.reader.object import read_object
+from pybpfload.reader.object import fill
 
-__all__ = ["read_object"]
+__all__ = ["fill"]

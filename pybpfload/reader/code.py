@@ -11,7 +11,7 @@ from pybpfload import insn
 from pybpfload.elf import ElfFile, ElfReloc, ElfSection, ElfSymbol
 from pybpfload.errors import ObjectError, RelocationError, SectionError, printable
 from pybpfload.sections import Flag, Section, match_section
-from pybpfload.spec import Function, ObjectSpec, ProgramSpec, Ref, RefKind
+from pybpfload.spec import Function, ObjectParts, ProgramSpec, Ref, RefKind
 from pybpfload.uapi import ProgType
 
 __all__ = ["read_functions", "read_programs"]
@@ -23,7 +23,7 @@ def _is_code(section: ElfSection) -> bool:
     return section.type == e.SHT_PROGBITS and bool(section.flags & e.SHF_EXECINSTR) and section.size > 0
 
 
-def read_functions(elf: ElfFile, spec: ObjectSpec, maps_at: MapsAt) -> None:
+def read_functions(elf: ElfFile, spec: ObjectParts, maps_at: MapsAt) -> None:
     """Cut each code section into its functions, and give every relocated instruction its reference."""
     relocs: dict[int, list[ElfReloc]] = {}
     for section in elf.sections:
@@ -80,7 +80,7 @@ def read_functions(elf: ElfFile, spec: ObjectSpec, maps_at: MapsAt) -> None:
             function.refs[slot] = _ref(elf, spec, function, slot, reloc, symbols[reloc.symbol], maps_at)
 
 
-def _where(spec: ObjectSpec, function: Function, offset: int) -> str:
+def _where(spec: ObjectParts, function: Function, offset: int) -> str:
     slot = (offset - function.offset) // insn.SLOT
     line = spec.source_line(function.section, offset)
     return (
@@ -91,7 +91,7 @@ def _where(spec: ObjectSpec, function: Function, offset: int) -> str:
 
 def _ref(
     elf: ElfFile,
-    spec: ObjectSpec,
+    spec: ObjectParts,
     function: Function,
     slot: int,
     reloc: ElfReloc,
@@ -135,7 +135,7 @@ def _ref(
     return Ref(slot, RefKind.DATA, section.name, offset)
 
 
-def read_programs(elf: ElfFile, spec: ObjectSpec, prog_types: Mapping[str, ProgType], strict: bool) -> None:
+def read_programs(elf: ElfFile, spec: ObjectParts, prog_types: Mapping[str, ProgType], strict: bool) -> None:
     """Every function outside .text that is not static is a program."""
     local = {
         (elf.sections[s.section].name, s.value)

@@ -8,7 +8,7 @@ from pybpfload.btf.layout import codec_of, layout_of
 from pybpfload.btf.types import Kind
 from pybpfload.elf import ElfFile, ElfSection
 from pybpfload.errors import BtfError, ObjectError, printable
-from pybpfload.spec import ExternSpec, MapSpec, ObjectSpec, Variable
+from pybpfload.spec import ExternSpec, MapSpec, ObjectParts, Variable
 from pybpfload.uapi import MapFlag, MapType
 
 __all__ = ["RECORDS", "read_data_maps", "read_externs", "read_records", "read_variables"]
@@ -25,7 +25,7 @@ def _is_data(section: ElfSection) -> bool:
     return False
 
 
-def read_data_maps(elf: ElfFile, spec: ObjectSpec) -> None:
+def read_data_maps(elf: ElfFile, spec: ObjectParts) -> None:
     """Each .data*, .rodata* and .bss* becomes an array map of one value.
 
     Read-only data gets RDONLY_PROG, so that the verifier knows its contents.
@@ -52,7 +52,7 @@ def read_data_maps(elf: ElfFile, spec: ObjectSpec) -> None:
         )
 
 
-def read_variables(spec: ObjectSpec) -> None:
+def read_variables(spec: ObjectParts) -> None:
     """The variables of the data sections that BTF names."""
     btf = spec.btf
     if btf is None:
@@ -74,7 +74,7 @@ def read_variables(spec: ObjectSpec) -> None:
             spec.variables.add(Variable(var.name, data_map, entry.offset, size, var.type, codec))
 
 
-def read_externs(elf: ElfFile, spec: ObjectSpec) -> None:
+def read_externs(elf: ElfFile, spec: ObjectParts) -> None:
     """The undefined symbols that BTF lists in .kconfig and .ksyms."""
     btf = spec.btf
     if btf is None:
@@ -91,7 +91,7 @@ def read_externs(elf: ElfFile, spec: ObjectSpec) -> None:
             spec.externs[symbol.name] = ExternSpec(symbol.name, section, type_id, symbol.bind == e.STB_WEAK)
 
 
-def read_records(spec: ObjectSpec) -> None:
+def read_records(spec: ObjectParts) -> None:
     """``RECORD_TYPE(events, T)``: a pointer ``events__record`` to T in section .records."""
     btf = spec.btf
     if btf is None:

@@ -13,7 +13,7 @@ from pybpfload.btf.blob import Btf
 from pybpfload.btf.types import Kind
 from pybpfload.elf import ElfFile
 from pybpfload.errors import ObjectError, printable
-from pybpfload.spec import MapSpec, ObjectSpec
+from pybpfload.spec import MapSpec, ObjectParts
 from pybpfload.uapi import MapType
 
 __all__ = ["read_maps"]
@@ -22,7 +22,7 @@ MAP_IN_MAP = (MapType.ARRAY_OF_MAPS, MapType.HASH_OF_MAPS)
 NUMBERS = {"max_entries", "map_flags", "numa_node", "key_size", "value_size", "map_extra", "pinning", "type"}
 
 
-def read_maps(elf: ElfFile, spec: ObjectSpec) -> dict[tuple[int, int], str]:
+def read_maps(elf: ElfFile, spec: ObjectParts) -> dict[tuple[int, int], str]:
     """Fill `spec.maps`; returns where each map's symbol lies: (section index, offset) to name."""
     section = elf.section(".maps")
     if section is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import struct
 from collections.abc import Mapping
 
@@ -14,48 +13,24 @@ from pybpfload.errors import BtfError, ObjectError, printable
 from pybpfload.reader.code import read_functions, read_programs
 from pybpfload.reader.data import read_data_maps, read_externs, read_records, read_variables
 from pybpfload.reader.maps import read_maps
-from pybpfload.spec import ObjectSpec
+from pybpfload.spec import ObjectParts
 from pybpfload.uapi import ProgType
 
-__all__ = ["read_object"]
+__all__ = ["fill"]
 
-MAX_SIZE = 256 << 20
 ET_REL = 1
 
 
-def read_object(
-    source: str | os.PathLike[str] | bytes,
-    *,
-    name: str | None = None,
-    prog_types: Mapping[str, ProgType] | None = None,
-    strict: bool = True,
-) -> ObjectSpec:
-    """What an object file says. Needs no privilege and asks no kernel.
-
-    Args:
-        source: a path, or the file's contents.
-        name: of the object; the file's name up to its first dot when None.
-        prog_types: types for programs by their own or their section's name: wins over the SEC() name.
-        strict: SEC() names match as in libbpf 1.x; otherwise exact names match as prefixes too.
+def fill(spec: ObjectParts, data: bytes, *, prog_types: Mapping[str, ProgType], strict: bool) -> None:
+    """Enter all that the bytes of an object file say.
 
     Raises:
         ObjectError: the file is malformed; names what is wrong where.
-        OSError: it cannot be read.
     """
-    if isinstance(source, bytes):
-        data, label = source, name or "object"
-    else:
-        label = os.fspath(source)
-        with open(source, "rb") as file:
-            data = file.read(MAX_SIZE + 1)
-        if len(data) > MAX_SIZE:
-            raise ObjectError(f"{label}: larger than {MAX_SIZE} bytes")
-    label = printable(label)
-    spec = ObjectSpec(name if name is not None else os.path.basename(label).split(".")[0], label)
-    elf = ElfFile(data, label)
+    elf = ElfFile(data, spec.source)
     if not elf.is_64 or elf.machine not in (EM_BPF, 0) or elf.type != ET_REL:
         raise ObjectError(
-            f"{label}: not a BPF object: ELF type {elf.type}, machine {elf.machine}, "
+            f"{spec.source}: not a BPF object: ELF type {elf.type}, machine {elf.machine}, "
             f"expected a relocatable 64-bit file (1) of machine {EM_BPF}"
         )
     spec.big_endian = elf.big_endian
@@ -65,13 +40,12 @@ def read_object(
     read_data_maps(elf, spec)
     read_externs(elf, spec)
     read_functions(elf, spec, maps_at)
-    read_programs(elf, spec, prog_types or {}, strict)
+    read_programs(elf, spec, prog_types, strict)
     read_variables(spec)
     read_records(spec)
-    return spec
 
 
-def _read_texts(elf: ElfFile, spec: ObjectSpec) -> None:
+def _read_texts(elf: ElfFile, spec: ObjectParts) -> None:
     section = elf.section("license")
     if section:
         spec.license = elf.data(section).split(b"\0")[0].decode("ascii", "backslashreplace")
@@ -83,7 +57,7 @@ def _read_texts(elf: ElfFile, spec: ObjectSpec) -> None:
         (spec.kernel_version,) = struct.unpack((">" if elf.big_endian else "<") + "I", data)
 
 
-def _read_btf(elf: ElfFile, spec: ObjectSpec) -> None:
+def _read_btf(elf: ElfFile, spec: ObjectParts) -> None:
     section = elf.section(".BTF")
     if section is None:
         return

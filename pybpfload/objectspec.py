@@ -1,0 +1,87 @@
+"""`ObjectSpec`: what an object file says, and what becomes of it on a kernel. Needs no privilege."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from pybpfload.btf.blob import Btf
+from pybpfload.errors import ObjectError, printable
+from pybpfload.linker import LinkedProgram, Relocation, link
+from pybpfload.reader import fill
+from pybpfload.spec import ObjectParts
+from pybpfload.uapi import ProgType
+
+__all__ = ["ObjectSpec", "Relocated", "read_object"]
+
+MAX_SIZE = 256 << 20
+
+
+class Relocated(NamedTuple):
+    """The programs of an object, relocated against one kernel's types.
+
+    Attributes:
+        programs: by name; references to maps and externs are still open.
+    """
+
+    programs: dict[str, LinkedProgram]
+
+    @property
+    def relocations(self) -> list[Relocation]:
+        """Every CO-RE relocation, program by program, in the order of the code."""
+        return [relo for program in self.programs.values() for relo in program.relocations]
+
+
+class ObjectSpec(ObjectParts):
+    """What an object file says; change it freely before it is loaded."""
+
+    def relocate(self, *targets: Btf) -> Relocated:
+        """The code of all programs as it would be loaded on a kernel with these types.
+
+        Args:
+            targets: the kernel's BTF, then that of its modules. Any kernel's will do, and none is needed
+                for programs without CO-RE relocations.
+
+        Raises:
+            RelocationError: a relocation is malformed or ambiguous. Missing fields are no error: they
+                are poisoned, and the report says so.
+        """
+        big_endian = targets[0].big_endian if targets else sys.byteorder == "big"
+        return Relocated(
+            {name: link(self, program, targets, big_endian=big_endian) for name, program in self.programs.items()}
+        )
+
+
+def read_object(
+    source: str | os.PathLike[str] | bytes,
+    *,
+    name: str | None = None,
+    prog_types: Mapping[str, ProgType] | None = None,
+    strict: bool = True,
+) -> ObjectSpec:
+    """What an object file says. Needs no privilege and asks no kernel.
+
+    Args:
+        source: a path, or the file's contents.
+        name: of the object; the file's name up to its first dot when None.
+        prog_types: types for programs by their own or their section's name: wins over the SEC() name.
+        strict: SEC() names match as in libbpf 1.x; otherwise exact names match as prefixes too.
+
+    Raises:
+        ObjectError: the file is malformed; names what is wrong where.
+        OSError: it cannot be read.
+    """
+    if isinstance(source, bytes):
+        data, label = source, name or "object"
+    else:
+        label = os.fspath(source)
+        with open(source, "rb") as file:
+            data = file.read(MAX_SIZE + 1)
+        if len(data) > MAX_SIZE:
+            raise ObjectError(f"{label}: larger than {MAX_SIZE} bytes")
+    label = printable(label)
+    spec = ObjectSpec(name if name is not None else os.path.basename(label).split(".")[0], label)
+    fill(spec, data, prog_types=prog_types or {}, strict=strict)
+    return spec
