@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: (GPL-2.0 OR MIT) */
+/*
+ * The records that the probes send, and the only place where their layout is written down.
+ *
+ * User space builds its decoders from the BTF of the object (see RECORD_TYPE in record.bpf.h), so
+ * the names here are part of the product: a member's name is the name of the decoded field, an
+ * enumerator's name is the event kind, and a typedef's name says what the field means (how it is
+ * shown, and what redaction does to it).
+ *
+ * The last member of a record may be sent short: a record is offsetof(last member) plus the bytes
+ * used, strings with their NUL. All that is sent is written or zeroed.
+ *
+ * `struct ct_header;` embeds the header's members (-fms-extensions), as if they stood there.
+ */
+#ifndef CT_EVENTS_H
+#define CT_EVENTS_H
+
+#include <linux/types.h>
+
+enum ct_kind {
+	CT_FILE_OPEN = 1,
+	CT_PROCESS_EXEC = 2,
+	CT_PROCESS_EXIT = 3,
+};
+
+#define CT_COMM_SIZE 16
+#define CT_PATH_SIZE 4096 /* PATH_MAX: the longest name the kernel takes, with its NUL */
+#define CT_ARGV_SIZE 256
+
+typedef __u64 ct_boot_ns; /* nanoseconds since boot, with the time asleep (CLOCK_BOOTTIME) */
+typedef __u32 ct_pid; /* as the initial pid namespace has it */
+typedef __u32 ct_uid; /* real id, as the initial user namespace has it */
+typedef __u32 ct_gid;
+typedef char ct_comm[CT_COMM_SIZE];
+typedef char ct_path[CT_PATH_SIZE];
+typedef char ct_argv[CT_ARGV_SIZE]; /* arguments, each with its NUL */
+typedef __s32 ct_result; /* what a system call returned: a number from 0 on, or -errno */
+typedef __u32 ct_open_flags; /* O_* as the caller gave them, in the numbers of its machine */
+typedef __s32 ct_exit_code;
+typedef __u32 ct_signal; /* 0 = none */
+
+struct ct_header {
+	ct_boot_ns time;
+	ct_boot_ns start_time; /* of the process: with pid, it names one process for ever */
+	enum ct_kind kind;
+	ct_pid pid; /* of the process (thread group) */
+	ct_pid tid;
+	ct_pid ppid;
+	ct_uid uid;
+	ct_gid gid;
+	ct_comm comm;
+};
+
+struct ct_file_open {
+	struct ct_header;
+	ct_result result;
+	ct_open_flags flags;
+	ct_path path; /* as the caller gave it: relative, or with links in it, perhaps */
+};
+
+struct ct_process_exec {
+	struct ct_header;
+	__u32 argv_size; /* of all arguments; argv has the first CT_ARGV_SIZE bytes */
+	__u32 pad;
+	ct_argv argv;
+	ct_path path;
+};
+
+struct ct_process_exit {
+	struct ct_header;
+	ct_exit_code exit_code; /* of the process, as wait(2) reports it; 0 if a signal ended it */
+	ct_signal signal;
+	__u32 core_dumped;
+	__u32 pad;
+};
+
+union ct_event {
+	struct ct_header header;
+	struct ct_file_open file_open;
+	struct ct_process_exec process_exec;
+	struct ct_process_exit process_exit;
+};
+
+#endif /* CT_EVENTS_H */

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: (GPL-2.0 OR MIT) */
+/*
+ * What we read of the kernel's own types, and nothing else.
+ *
+ * preserve_access_index makes each access a CO-RE relocation: the loader finds the member by name
+ * in the running kernel's BTF, so neither the order nor the number of the members here matters.
+ * Constants are those that the kernel cannot change, or has not changed since before 5.8, the
+ * first kernel with a ring buffer.
+ */
+#ifndef CT_KERNEL_H
+#define CT_KERNEL_H
+
+#include <linux/types.h>
+
+typedef _Bool bool;
+#define true 1
+#define false 0
+
+#define __relocated __attribute__((preserve_access_index))
+
+#define EINTR 4
+#define EFAULT 14
+#define EEXIST 17
+#define ERESTARTSYS 512 /* include/linux/errno.h: from here to ERESTART_RESTARTBLOCK ... */
+#define ERESTART_RESTARTBLOCK 516 /* ... are never seen by user space */
+
+#define PF_KTHREAD 0x00200000 /* include/linux/sched.h */
+#define SIGNAL_GROUP_EXIT 0x00000004 /* include/linux/sched/signal.h */
+
+typedef struct {
+	int counter;
+} atomic_t;
+
+struct mm_struct {
+	unsigned long arg_start;
+	unsigned long arg_end;
+} __relocated;
+
+struct signal_struct {
+	atomic_t live;
+	int group_exit_code;
+	unsigned int flags;
+} __relocated;
+
+struct thread_info {
+	__u32 status; /* x86 only */
+} __relocated;
+
+struct task_struct {
+	struct thread_info thread_info;
+	unsigned int flags;
+	int exit_code;
+	__s32 pid;
+	__s32 tgid;
+	struct task_struct *real_parent;
+	struct task_struct *group_leader;
+	__u64 start_boottime;
+	struct mm_struct *mm;
+	struct signal_struct *signal;
+} __relocated;
+
+struct linux_binprm {
+	const char *filename;
+} __relocated;
+
+#if defined(__TARGET_ARCH_x86)
+
+struct pt_regs {
+	unsigned long di;
+	unsigned long si;
+	unsigned long dx;
+	unsigned long orig_ax;
+} __relocated;
+
+#define TS_COMPAT 0x0002 /* arch/x86/include/asm/thread_info.h */
+
+#elif defined(__TARGET_ARCH_arm64)
+
+struct pt_regs {
+	__u64 regs[31];
+	__u64 pstate;
+	__s32 syscallno;
+} __relocated;
+
+#define PSR_MODE32_BIT 0x00000010 /* arch/arm64/include/uapi/asm/ptrace.h */
+
+#else
+#error "no registers known for this architecture: see tools/build_objects.py"
+#endif
+
+#endif /* CT_KERNEL_H */
