@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from pybpfload.ringbuf import RingReader as RingReader
     from pybpfload.spec import MapSpec as MapSpec
     from pybpfload.spec import ProgramSpec as ProgramSpec
+    from pybpfload.targets import kernel_btf as kernel_btf
+    from pybpfload.targets import read_btf as read_btf
 
 # name -> the module that has it
 _EXPORTS = {
@@ -63,7 +65,9 @@ _EXPORTS = {
     "attach_raw_tracepoint": "links.tracing",
     "attach_tracepoint": "links.tracing",
     "attach_uprobe": "links.uprobe",
+    "kernel_btf": "targets",
     "load": "object",
+    "read_btf": "targets",
     "read_object": "objectspec",
 }
 
@@ -83,7 +87,9 @@ __all__ = [
     "attach_raw_tracepoint",
     "attach_tracepoint",
     "attach_uprobe",
+    "kernel_btf",
     "load",
+    "read_btf",
     "read_object",
 ]
 

@@ -9,8 +9,13 @@ import errno
 from functools import cache
 from typing import Callable, NamedTuple
 
+from pybpfload import insn
 from pybpfload._sys import attrs, bpf
-from pybpfload.uapi import AttachType, MapFlag, MapType
+from pybpfload._sys.fd import Fd
+from pybpfload.btf import types as t
+from pybpfload.btf.encode import encode
+from pybpfload.btf.types import Kind, Type
+from pybpfload.uapi import AttachType, MapFlag, MapType, ProgType
 
 __all__ = ["FEATURES", "Feature", "has"]
 
@@ -44,9 +49,56 @@ def _mmapable() -> bool:
     return True
 
 
+def _cookie_helper() -> bool:
+    code = bytearray(2 * insn.SLOT)
+    insn.write(code, 0, insn.Insn(insn.CALL, 0, 0, 0, 174))
+    insn.write(code, 1, insn.Insn(insn.EXIT, 0, 0, 0, 0))
+    text, gpl = bpf.buffer(bytes(code)), bpf.buffer(b"GPL\0")
+    attr = attrs.ProgLoad(prog_type=ProgType.KPROBE, insn_cnt=2)
+    attr.insns, attr.license = bpf.address_of(text), bpf.address_of(gpl)
+    attr.keep(text, gpl)
+    result, _ = bpf.prog_load(attr, "probe")
+    if result >= 0:
+        Fd(result, "probe").close()
+    return result >= 0
+
+
+def _takes_btf(*types: Type) -> bool:
+    try:
+        bpf.btf_load(encode(types), "probe").close()
+    except OSError:
+        return False
+    return True
+
+
+INT = t.Int(1, "int", 4, 32, 0, 1)
+FUNCTION = (INT, t.FuncProto(2, 0, (t.Param("a", 1),)))
+VARIABLE = (INT, t.Var(2, "x", 1, t.Linkage.STATIC))
+
+
+def _btf(*types: Type) -> Callable[[], bool]:
+    return lambda: _takes_btf(*types)
+
+
 FEATURES: dict[str, Feature] = {
     "perf_link": Feature("BPF links on perf events, with cookies", "5.15", _perf_link),
+    "bpf_cookie": Feature("bpf_get_attach_cookie()", "5.15", _cookie_helper),
     "mmapable": Feature("array maps in user space's memory", "5.5", _mmapable),
+    "btf": Feature("BTF", "4.18", _btf(INT)),
+    "btf_func": Feature("BTF of functions", "5.0", _btf(*FUNCTION, t.Func(3, "f", 2, 0))),
+    "btf_func_global": Feature("BTF of global functions", "5.6", _btf(*FUNCTION, t.Func(3, "f", 2, 1))),
+    "btf_datasec": Feature(
+        "BTF of sections", "5.2", _btf(*VARIABLE, t.Datasec(3, ".data", 4, (t.SectionVar(2, 0, 4),)))
+    ),
+    "btf_question_mark": Feature(
+        "BTF of sections called ?...", "6.9", _btf(*VARIABLE, t.Datasec(3, "?.data", 4, (t.SectionVar(2, 0, 4),)))
+    ),
+    "btf_float": Feature("BTF of floating-point types", "5.13", _btf(t.Float(1, "float", 4))),
+    "btf_decl_tag": Feature("BTF declaration tags", "5.16", _btf(*VARIABLE, t.DeclTag(3, "tag", 2, -1))),
+    "btf_type_tag": Feature("BTF type tags", "5.17", _btf(INT, t.TypeTag(2, "tag", 1, False), t.Ptr(3, 2))),
+    "btf_enum64": Feature(
+        "BTF enums of 64 bits", "6.0", _btf(t.Enum(1, Kind.ENUM64, "", 8, False, (t.Enumerator("x", 1),)))
+    ),
 }
 
 

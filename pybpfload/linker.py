@@ -12,7 +12,7 @@ Source: bpf_object__relocate(), bpf_object__reloc_code() in libbpf.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from pybpfload import insn
@@ -127,7 +127,7 @@ def _reachable(spec: ObjectParts, program: ProgramSpec) -> list[FunctionKey]:
     return order
 
 
-def link(spec: ObjectParts, program: ProgramSpec, targets: Sequence[Btf], *, big_endian: bool = False) -> LinkedProgram:
+def link(spec: ObjectParts, program: ProgramSpec, targets: Iterable[Btf], *, big_endian: bool = False) -> LinkedProgram:
     """The whole code of one program, relocated against the targets' types.
 
     Args:

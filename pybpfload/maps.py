@@ -183,6 +183,10 @@ def create_map(spec: MapSpec, *, name: str, btf: Btf | None = None, btf_fd: int 
     """
     if spec.inner is not None or spec.values:
         raise ObjectError(f"map `{printable(spec.name)}`: maps in maps cannot be created yet")
+    if any(spec.extra):
+        raise ObjectError(
+            f"map `{printable(spec.name)}`: has fields that only iproute2 understands: {spec.extra.hex()}"
+        )
     attr = attrs.MapCreate(map_type=spec.type, key_size=spec.key_size, value_size=spec.value_size)
     attr.max_entries = spec.max_entries = _entries(spec)
     attr.map_flags, attr.map_extra = spec.flags, spec.map_extra

@@ -7,26 +7,27 @@ contents, then programs, whose references to maps are now file descriptors.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 
 from pybpfload import insn
 from pybpfload._sys import bpf
 from pybpfload._sys.fd import Fd
-from pybpfload.btf import types as t
 from pybpfload.btf.blob import Btf
-from pybpfload.btf.encode import encode, placeholder
-from pybpfload.btf.kernel import kernel_btf as running_kernel_btf
 from pybpfload.btf.types import Kind
-from pybpfload.errors import BtfError, ObjectError, RelocationError, SyscallError, UnsupportedError, printable
+from pybpfload.errors import ObjectError, PrivilegeError, SyscallError, UnsupportedError, printable
+from pybpfload.externs import Externs
+from pybpfload.features import has
 from pybpfload.linker import LinkedProgram, Relocation, link, needs_kernel_btf
 from pybpfload.links import LinkSet, attach
 from pybpfload.maps import Map, create_map
 from pybpfload.objectspec import ObjectSpec
 from pybpfload.progs import Program, attach_name, load_program
 from pybpfload.ringbuf import RingReader
+from pybpfload.sanitise import kernel_view
 from pybpfload.sections import Flag, match_section
 from pybpfload.spec import MapSpec, ProgramSpec, RefKind
+from pybpfload.targets import KernelTypes, kernel_types
 from pybpfload.uapi import ProgFlag, ProgType
 
 __all__ = ["BpfObject", "load"]
@@ -103,6 +104,13 @@ class BpfObject:
         self.close()
 
 
+def _data_map_name(object_name: str, section: str) -> str:
+    """As libbpf names it: up to eight characters of the object's name before a classic section's."""
+    if "." in section[1:]:
+        return section
+    return object_name[: 15 - max(7, len(section))] + section
+
+
 def _copy(buffer: memoryview, offset: int, size: int) -> bytes:
     return bytes(buffer[offset : offset + size])
 
@@ -134,14 +142,18 @@ class _Loader:
     def __init__(self, obj: BpfObject, shared: Mapping[str, Map], kernel: Btf | None) -> None:
         self._obj, self._spec, self._stack = obj, obj.spec, obj._stack
         self._shared = shared
-        self._kernel_btf = kernel
+        self._targets = kernel_types(kernel) if kernel else None
+        self._externs: Externs | None = None
         self._btf_fd = -1
+        self._func_info = True  # whether the BTF in the kernel still has its functions
 
     def run(self) -> None:
         spec, obj = self._spec, self._obj
         unknown = sorted(set(self._shared) - set(spec.maps))
         if unknown:
             raise ObjectError(f"{spec.source}: no map `{printable(unknown[0])}` to be replaced")
+        if ".kconfig" in spec.maps:
+            self._resolve().fill_kconfig()
         btf = self._load_btf()
         if btf is not None:
             self._stack.callback(btf.close)
@@ -158,6 +170,16 @@ class _Loader:
             return None
         try:
             return bpf.btf_load(kernel_view(self._spec), self._spec.name)
+        except PrivilegeError:
+            return None  # what comes next will say it better
+        except SyscallError:
+            pass
+        # An older kernel: find out what it lacks, and leave that out.
+        if not has("btf"):
+            return None
+        self._func_info = has("btf_func")
+        try:
+            return bpf.btf_load(kernel_view(self._spec, has), self._spec.name)
         except SyscallError:
             # It only serves names and source lines: what needs it will say so.
             return None
@@ -173,7 +195,7 @@ class _Loader:
                         f"the one to be used instead has {theirs!r}"
                     )
             return shared
-        name = f"{self._spec.name[:8]}{spec.name}" if spec.content is not None else spec.name
+        name = _data_map_name(self._spec.name, spec.name) if spec.content is not None else spec.name
         created = create_map(spec, name=name, btf=self._spec.btf, btf_fd=self._btf_fd)
         self._stack.callback(created.close)
         if spec.content is not None:
@@ -182,26 +204,35 @@ class _Loader:
                 bpf.map_freeze(created.fileno(), spec.name)
         return created
 
-    def _kernel(self) -> Btf:
-        if self._kernel_btf is None:
-            self._kernel_btf = running_kernel_btf()
-        return self._kernel_btf
+    def _kernel(self) -> KernelTypes:
+        if self._targets is None:
+            self._targets = kernel_types()
+        return self._targets
+
+    def _resolve(self) -> Externs:
+        if self._externs is None:
+            self._externs = Externs(self._spec, self._kernel(), self._stack)
+        return self._externs
 
     def _program(self, spec: ProgramSpec) -> Program:
         if spec.type is ProgType.UNSPEC:
             match_section(spec.section)  # says what is wrong
-        targets: Sequence[Btf] = (self._kernel(),) if needs_kernel_btf(self._spec, spec) else ()
+        targets: Iterable[Btf] = self._kernel() if needs_kernel_btf(self._spec, spec) else ()
         linked = link(self._spec, spec, targets)
         self._fill(linked)
         self._obj.relocations += linked.relocations
         flags = ProgFlag.SLEEPABLE if spec.flags & Flag.SLEEPABLE else 0
         flags |= ProgFlag.XDP_HAS_FRAGS if spec.flags & Flag.XDP_FRAGS else 0
+        by_btf = spec.flags & Flag.ATTACH_BTF and spec.target and spec.type is not ProgType.EXT
+        attach_id, module_fd = self._attach_target(spec) if by_btf else (0, 0)
         program = load_program(
             spec,
             linked,
             license=self._spec.license,
-            btf_fd=self._btf_fd,
-            attach_btf_id=self._attach_id(spec) if spec.flags & Flag.ATTACH_BTF and spec.target else 0,
+            btf_fd=self._btf_fd if self._func_info else -1,
+            attach_btf_id=attach_id,
+            attach_module_fd=module_fd,
+            fd_array=self._externs.fd_array if self._externs else (),
             attach_type=spec.attach_type,
             flags=int(flags),
             kernel_version=self._spec.kernel_version,
@@ -209,37 +240,32 @@ class _Loader:
         self._stack.callback(program.close)
         return program
 
-    def _attach_id(self, spec: ProgramSpec) -> int:
+    def _attach_target(self, spec: ProgramSpec) -> tuple[int, int]:
+        """The type that a program attaches to, and the descriptor of its module's BTF or 0."""
         name = attach_name(spec) or ""
         kind = Kind.TYPEDEF if name.startswith("btf_trace_") else Kind.FUNC
-        try:
-            return self._kernel().find(name, kind).id
-        except BtfError as error:
-            raise UnsupportedError(f"target for SEC({printable(spec.section)!r})") from error
+        for btf in self._kernel():
+            for type_id in btf.ids(name):
+                if btf.type(type_id).kind is kind:
+                    own = btf is self._kernel().vmlinux
+                    return type_id, 0 if own else self._resolve().module_fd(btf)
+        raise UnsupportedError(f"target for SEC({printable(spec.section)!r})")
 
     def _fill(self, linked: LinkedProgram) -> None:
-        """File descriptors into the instructions that refer to maps."""
+        """File descriptors and addresses into the instructions that refer to maps and externs."""
+        code = linked.code
         for ref in linked.refs:
-            op, high = insn.read(linked.code, ref.slot), insn.read(linked.code, ref.slot + 1)
-            if ref.kind not in (RefKind.MAP, RefKind.DATA):
-                raise RelocationError(
-                    f"{self._spec.source}: program `{printable(linked.name)}`: insn {ref.slot}: "
-                    f"{ref.kind.value} `{printable(ref.name)}` cannot be resolved yet"
-                )
-            fd = self._obj.maps[ref.name].fileno()
-            src = insn.PSEUDO_MAP_FD if ref.kind is RefKind.MAP else insn.PSEUDO_MAP_VALUE
-            insn.write(linked.code, ref.slot, op._replace(src=src, imm=fd))
-            insn.write(linked.code, ref.slot + 1, high._replace(imm=ref.offset))
-
-
-def kernel_view(spec: ObjectSpec) -> bytes:
-    """The object's BTF as the kernel accepts it: sections that are only for us become placeholders.
-
-    Strings keep their offsets, because line info refers to them.
-    """
-    btf = spec.types()
-    keep = {".maps", *spec.maps}
-    types = [
-        placeholder(found.id) if isinstance(found, t.Datasec) and found.name not in keep else found for found in btf
-    ]
-    return encode(types, strings=btf.string_section)
+            if ref.kind is RefKind.KFUNC:
+                self._resolve().fill_kfunc(code, ref)
+                continue
+            if ref.kind is RefKind.KSYM:
+                self._resolve().fill_symbol(code, ref)
+                continue
+            low, high = insn.read(code, ref.slot), insn.read(code, ref.slot + 1)
+            name, offset, src = ref.name, ref.offset, insn.PSEUDO_MAP_VALUE
+            if ref.kind is RefKind.KCONFIG:
+                name, offset = ".kconfig", self._spec.variables.spec(ref.name).offset
+            elif ref.kind is RefKind.MAP:
+                src = insn.PSEUDO_MAP_FD
+            insn.write(code, ref.slot, low._replace(src=src, imm=self._obj.maps[name].fileno()))
+            insn.write(code, ref.slot + 1, high._replace(imm=offset))

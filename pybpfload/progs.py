@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import struct
+from collections.abc import Sequence
 
 from pybpfload._sys import attrs, bpf
 from pybpfload._sys.fd import Fd
@@ -59,6 +60,8 @@ def load_program(
     license: str,
     btf_fd: int = -1,
     attach_btf_id: int = 0,
+    attach_module_fd: int = 0,
+    fd_array: Sequence[int] = (),
     attach_type: int = 0,
     flags: int = 0,
     kernel_version: int = 0,
@@ -89,6 +92,11 @@ def load_program(
         attr.line_info, attr.line_info_cnt = bpf.address_of(lines), len(linked.line_info)
         attr.func_info_rec_size, attr.line_info_rec_size = FUNC_RECORD.size, LINE_RECORD.size
         attr.keep(funcs, lines)
+    attr.attach_prog_fd = attach_module_fd
+    if len(fd_array) > 1:
+        fds = bpf.buffer(struct.pack(f"={len(fd_array)}i", *fd_array))
+        attr.fd_array = bpf.address_of(fds)
+        attr.keep(fds)
     what = f"BPF_PROG_LOAD {spec.name}"
     result, _ = bpf.prog_load(attr, spec.name)
     if result >= 0:

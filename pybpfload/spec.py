@@ -127,6 +127,7 @@ class MapSpec:
         pin_by_name: whether it asks to be pinned under its name.
         inner: what a map-in-map holds.
         values: initial contents of a map-in-map or a program array: index to symbol name.
+        extra: bytes behind a definition in a ``maps`` section, which only iproute2 understands.
         content: of a data section: its one value. None for other maps.
     """
 
@@ -146,6 +147,7 @@ class MapSpec:
         pin_by_name: bool = False,
         inner: MapSpec | None = None,
         content: bytearray | None = None,
+        extra: bytes = b"",
     ) -> None:
         self.name = name
         self.type = type
@@ -161,6 +163,7 @@ class MapSpec:
         self.inner = inner
         self.values: dict[int, str] = {}
         self.content = content
+        self.extra = extra
 
     @property
     def frozen(self) -> bool:
@@ -258,6 +261,7 @@ class ObjectParts:
         btf, btf_ext: None when the object has none.
         records: map name to the layout of its records, from RECORD_TYPE anchors.
         license: what the ``license`` section says.
+        kconfig: ``CONFIG_X=y`` lines that win over the running kernel's configuration.
         kernel_version: what the ``version`` section says, or 0.
         big_endian: the object's byte order.
     """
@@ -267,6 +271,7 @@ class ObjectParts:
         self.source = source
         self.license = ""
         self.kernel_version = 0
+        self.kconfig = ""
         self.big_endian = False
         self.functions: dict[FunctionKey, Function] = {}
         self.programs: dict[str, ProgramSpec] = {}

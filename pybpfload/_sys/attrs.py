@@ -78,6 +78,20 @@ class ObjInfo(Attr):
     _fields_ = [("bpf_fd", u32), ("info_len", u32), ("info", u64)]
 
 
+class Id(Attr):
+    """*_GET_NEXT_ID and *_GET_FD_BY_ID."""
+
+    _fields_ = [("id", u32), ("next_id", u32), ("open_flags", u32)]
+
+
+class BtfInfo(Structure):
+    """struct bpf_btf_info."""
+
+    _fields_ = [
+        ("btf", u64), ("btf_size", u32), ("id", u32), ("name", u64), ("name_len", u32), ("kernel_btf", u32),
+    ]  # fmt: skip
+
+
 class MapInfo(Structure):
     """struct bpf_map_info."""
 

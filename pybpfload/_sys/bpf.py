@@ -30,6 +30,7 @@ __all__ = [
     "map_lookup",
     "map_next_key",
     "map_update",
+    "module_btf_fd",
     "prog_load",
     "raw_tracepoint_open",
 ]
@@ -159,10 +160,7 @@ def map_freeze(fd: int, name: str) -> None:
 def map_info(fd: int) -> attrs.MapInfo:
     """BPF_OBJ_GET_INFO_BY_FD of a map."""
     info = attrs.MapInfo()
-    attr = attrs.ObjInfo(bpf_fd=fd, info_len=ctypes.sizeof(info), info=ctypes.addressof(info))
-    result = bpf(Cmd.OBJ_GET_INFO_BY_FD, attr)
-    if result < 0:
-        raise error_of(-result, "BPF_OBJ_GET_INFO_BY_FD map")
+    _info(fd, info, "map")
     return info
 
 
@@ -180,6 +178,44 @@ def btf_load(data: bytes, name: str) -> Fd:
             raise error_of(-result, f"BPF_BTF_LOAD {name}", "\n  ".join(["", *lines[-3:]]) if lines else "")
         result = again
     return Fd(result, f"BTF {name}")
+
+
+def _info(fd: int, info: ctypes.Structure, what: str) -> None:
+    attr = attrs.ObjInfo(bpf_fd=fd, info_len=ctypes.sizeof(info), info=ctypes.addressof(info))
+    result = bpf(Cmd.OBJ_GET_INFO_BY_FD, attr)
+    if result < 0:
+        raise error_of(-result, f"BPF_OBJ_GET_INFO_BY_FD {what}")
+
+
+def module_btf_fd(name: str) -> Fd:
+    """The BTF of a kernel module, by its name: walks through the numbers of all BTF objects.
+
+    Needs CAP_SYS_ADMIN. Kernel: 5.11, 5329722057d4.
+    """
+    attr = attrs.Id()
+    while True:
+        result = bpf(Cmd.BTF_GET_NEXT_ID, attr)
+        if result == -errno.ENOENT:
+            raise error_of(errno.ENOENT, f"BPF_BTF_GET_NEXT_ID {name}", "this module has no BTF in the kernel")
+        if result < 0:
+            raise error_of(-result, f"BPF_BTF_GET_NEXT_ID {name}")
+        attr.id = attr.next_id
+        result = bpf(Cmd.BTF_GET_FD_BY_ID, attrs.Id(id=attr.id))
+        if result < 0:
+            if result == -errno.ENOENT:
+                continue  # unloaded meanwhile
+            raise error_of(-result, f"BPF_BTF_GET_FD_BY_ID {name}")
+        fd = Fd(result, f"BTF of {name}")
+        text = (ctypes.c_char * 64)()
+        info = attrs.BtfInfo(name=address_of(text), name_len=len(text))
+        try:
+            _info(fd.fileno(), info, "BTF")
+        except BaseException:
+            fd.close()
+            raise
+        if info.kernel_btf and text.value == name.encode():
+            return fd
+        fd.close()
 
 
 def prog_load(attr: attrs.ProgLoad, name: str, *, log_size: int = 0) -> tuple[int, str]:

@@ -270,7 +270,9 @@ class Btf:
         return offsets
 
     def _own_ids(self, name_offsets: list[int]) -> list[int]:
-        found = []
+        found: list[int] = []
+        if not name_offsets:
+            return found
         if not self._names:
             self._names = array("I", map(self._words.__getitem__, self._index())).tobytes()
         for name_offset in name_offsets:

@@ -9,7 +9,7 @@ Source: bpf_core_calc_relo(), bpf_core_calc_field_relo() in libbpf.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from pybpfload.btf import types as t
@@ -74,7 +74,7 @@ class Resolver:
         big_endian: of the target.
     """
 
-    def __init__(self, local: Btf, targets: Sequence[Btf], *, big_endian: bool) -> None:
+    def __init__(self, local: Btf, targets: Iterable[Btf], *, big_endian: bool) -> None:
         self._local = local
         self._targets = targets
         self._big_endian = big_endian
@@ -129,9 +129,9 @@ class Resolver:
         if found is None:
             root = self._local.type(type_id)
             name, found = essential_name(root.name), []
-            for btf in self._targets:
+            for number, btf in enumerate(self._targets):
                 found += [(btf, i) for i in btf.essential_ids(name) if same_kind(btf.type(i).kind, root.kind)]
-                if found and btf is self._targets[0]:
+                if found and number == 0:
                     break
             self._candidates[type_id] = found
         return found

@@ -110,8 +110,9 @@ def _ref(
             return Ref(slot, RefKind.KFUNC, symbol.name)
         if not insn.is_ld_imm64(op):
             raise RelocationError(f"{where}symbol `{name}` is used by an instruction that is neither call nor load")
-        kind = RefKind.KCONFIG if extern.section == ".kconfig" else RefKind.KSYM
-        return Ref(slot, kind, symbol.name, 0)
+        if extern.section == ".ksyms":
+            return Ref(slot, RefKind.KSYM, symbol.name)
+        return Ref(slot, RefKind.KCONFIG, symbol.name)
     if symbol.section >= len(elf.sections):
         raise RelocationError(f"{where}symbol `{name}` lies in reserved section {symbol.section:#x}")
     section = elf.sections[symbol.section]

@@ -1,4 +1,4 @@
-"""Data sections as maps of one value, their variables, externs, and the types of records."""
+"""Data sections as maps of one value, their variables, and the types of records."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pybpfload.btf.layout import codec_of, layout_of
 from pybpfload.btf.types import Kind
 from pybpfload.elf import ElfFile, ElfSection
 from pybpfload.errors import BtfError, ObjectError, printable
-from pybpfload.spec import ExternSpec, MapSpec, ObjectParts, Variable
+from pybpfload.spec import MapSpec, ObjectParts, Variable
 from pybpfload.uapi import MapFlag, MapType
 
-__all__ = ["RECORDS", "read_data_maps", "read_externs", "read_records", "read_variables"]
+__all__ = ["RECORDS", "read_data_maps", "read_records", "read_variables"]
 
 RECORDS = ".records"
 RECORD_SUFFIX = "__record"
@@ -72,23 +72,6 @@ def read_variables(spec: ObjectParts) -> None:
                 )
             codec = codec_of(btf, var.type)
             spec.variables.add(Variable(var.name, data_map, entry.offset, size, var.type, codec))
-
-
-def read_externs(elf: ElfFile, spec: ObjectParts) -> None:
-    """The undefined symbols that BTF lists in .kconfig and .ksyms."""
-    btf = spec.btf
-    if btf is None:
-        return
-    listed = {}
-    for name in (".kconfig", ".ksyms"):
-        for type_id in btf.ids(name):
-            datasec = btf.type(type_id)
-            if isinstance(datasec, t.Datasec):
-                listed.update({btf.type(v.type).name: (name, v.type) for v in datasec.vars})
-    for symbol in elf.symbols(elf.section(".symtab")):
-        if symbol.section == e.SHN_UNDEF and symbol.name in listed:
-            section, type_id = listed[symbol.name]
-            spec.externs[symbol.name] = ExternSpec(symbol.name, section, type_id, symbol.bind == e.STB_WEAK)
 
 
 def read_records(spec: ObjectParts) -> None:

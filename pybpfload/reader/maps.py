@@ -1,4 +1,4 @@
-"""Map definitions: the BTF-defined ones of ``.maps``.
+"""Map definitions: the BTF-defined ones of ``.maps``, and the plain structs of ``maps``.
 
 Each is a variable of a struct whose members say everything by their types: ``__uint(name, n)`` is a
 pointer to an array of n, ``__type(name, T)`` a pointer to T.
@@ -8,10 +8,12 @@ Source: parse_btf_map_def() in libbpf; bpf_helpers.h.
 
 from __future__ import annotations
 
+import struct
+
 from pybpfload.btf import types as t
 from pybpfload.btf.blob import Btf
 from pybpfload.btf.types import Kind
-from pybpfload.elf import ElfFile
+from pybpfload.elf import STT_NOTYPE, STT_OBJECT, ElfFile, ElfSection
 from pybpfload.errors import ObjectError, printable
 from pybpfload.spec import MapSpec, ObjectParts
 from pybpfload.uapi import MapType
@@ -19,14 +21,66 @@ from pybpfload.uapi import MapType
 __all__ = ["read_maps"]
 
 MAP_IN_MAP = (MapType.ARRAY_OF_MAPS, MapType.HASH_OF_MAPS)
+LEGACY = struct.Struct("<5I")
 NUMBERS = {"max_entries", "map_flags", "numa_node", "key_size", "value_size", "map_extra", "pinning", "type"}
 
 
 def read_maps(elf: ElfFile, spec: ObjectParts) -> dict[tuple[int, int], str]:
-    """Fill `spec.maps`; returns where each map's symbol lies: (section index, offset) to name."""
-    section = elf.section(".maps")
-    if section is None:
-        return {}
+    """Fill `spec.maps`; returns where each map's symbol lies: (section number, offset) to name."""
+    places: dict[tuple[int, int], str] = {}
+    modern, legacy = elf.section(".maps"), elf.section("maps")
+    if modern is not None and modern.size:
+        places.update(_read_defined(elf, spec, modern))
+    if legacy is not None and legacy.size:
+        places.update(_read_legacy(elf, spec, legacy))
+    return places
+
+
+def _read_legacy(elf: ElfFile, spec: ObjectParts, section: ElfSection) -> dict[tuple[int, int], str]:
+    """struct bpf_map_def: type, key size, value size, entries and flags. iproute2 adds fields of its own."""
+    data = elf.data(section)
+    symbols = [
+        s
+        for s in elf.symbols(elf.section(".symtab"))
+        if s.section == section.number and s.type in (STT_OBJECT, STT_NOTYPE) and s.name
+    ]
+    places: dict[tuple[int, int], str] = {}
+    stride, rest = divmod(len(data), len(symbols)) if symbols else (0, 1)
+    if rest or stride < LEGACY.size:
+        raise ObjectError(
+            f"{spec.source}: section `maps`: {len(data)} bytes for {len(symbols)} maps, "
+            f"expected {LEGACY.size} or more for each"
+        )
+    order = ">" if elf.big_endian else "<"
+    for symbol in symbols:
+        where = f"{spec.source}: map `{printable(symbol.name)}`: "
+        if symbol.value % stride or symbol.value + stride > len(data) or symbol.name in spec.maps:
+            raise ObjectError(f"{where}offset {symbol.value} is not that of a definition of its own")
+        number, key, value, entries, flags = struct.unpack_from(order + "5I", data, symbol.value)
+        spec.maps[symbol.name] = MapSpec(
+            symbol.name,
+            _map_type(number, where),
+            key_size=key,
+            value_size=value,
+            max_entries=entries,
+            flags=flags,
+            extra=data[symbol.value + LEGACY.size : symbol.value + stride],
+        )
+        places[section.number, symbol.value] = symbol.name
+    return places
+
+
+def _map_type(number: int, where: str) -> MapType:
+    try:
+        found = MapType(number)
+    except ValueError:
+        raise ObjectError(f"{where}type {number} is unknown") from None
+    if found is MapType.UNSPEC:
+        raise ObjectError(f"{where}has no type")
+    return found
+
+
+def _read_defined(elf: ElfFile, spec: ObjectParts, section: ElfSection) -> dict[tuple[int, int], str]:
     btf = spec.types()
     datasec = btf.find(".maps", Kind.DATASEC)
     assert isinstance(datasec, t.Datasec)
@@ -71,13 +125,13 @@ def _size_of(btf: Btf, member: t.Member, where: str) -> tuple[int, int]:
 
 
 def _definition(btf: Btf, name: str, type_id: int, where: str, *, inner: bool) -> MapSpec:
-    struct = btf.skip(type_id)
-    if not isinstance(struct, t.Composite) or struct.kind is not Kind.STRUCT:
+    definition = btf.skip(type_id)
+    if not isinstance(definition, t.Composite) or definition.kind is not Kind.STRUCT:
         raise ObjectError(f"{where}is no struct")
     numbers: dict[str, int] = {}
     types: dict[str, int] = {}
     contained: MapSpec | None = None
-    for i, member in enumerate(struct.members):
+    for i, member in enumerate(definition.members):
         if member.name in NUMBERS:
             number = _number(btf, member, where)
             if numbers.setdefault(member.name, number) != number:
@@ -89,18 +143,13 @@ def _definition(btf: Btf, name: str, type_id: int, where: str, *, inner: bool) -
                     f"{where}{member.name}_size is {numbers[f'{member.name}_size']}, but its type has {size} bytes"
                 )
         elif member.name == "values":
-            if i != len(struct.members) - 1 or inner:
+            if i != len(definition.members) - 1 or inner:
                 raise ObjectError(f"{where}`values` has to be the last member, and of an outer map")
             contained = _values(btf, name, member, where)
         else:
             raise ObjectError(f"{where}unknown member `{printable(member.name)}`")
-    try:
-        map_type = MapType(numbers.get("type", 0))
-    except ValueError:
-        raise ObjectError(f"{where}type {numbers['type']} is unknown") from None
+    map_type = _map_type(numbers.get("type", 0), where)
     pinning = numbers.get("pinning", 0)
-    if map_type is MapType.UNSPEC:
-        raise ObjectError(f"{where}has no type")
     if pinning not in (0, 1) or (pinning and inner):
         raise ObjectError(f"{where}pinning {pinning}, expected 0 or 1 (by name), and not in an inner map")
     if map_type in MAP_IN_MAP:

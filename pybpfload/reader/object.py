@@ -11,7 +11,8 @@ from pybpfload.btf.ext import BtfExt
 from pybpfload.elf import EM_BPF, ElfFile
 from pybpfload.errors import BtfError, ObjectError, printable
 from pybpfload.reader.code import read_functions, read_programs
-from pybpfload.reader.data import read_data_maps, read_externs, read_records, read_variables
+from pybpfload.reader.data import read_data_maps, read_records, read_variables
+from pybpfload.reader.externs import read_externs
 from pybpfload.reader.maps import read_maps
 from pybpfload.spec import ObjectParts
 from pybpfload.uapi import ProgType

@@ -6,9 +6,9 @@ import ctypes
 
 import pytest
 
-from pybpfload import uapi
+from pybpfload import kernel_btf, uapi
 from pybpfload._sys import attrs
-from pybpfload.btf import Kind, kernel_btf
+from pybpfload.btf import Kind
 from pybpfload.btf import types as t
 from pybpfload.btf.layout import layout_of
 
