@@ -1,0 +1,35 @@
+"""Events for tests, with every field that the pipeline and the sinks look at."""
+
+from __future__ import annotations
+
+from tracer.model import KIND_BY_NAME, Event
+
+COMMON = {
+    "time": 1_000_000_000,
+    "wall_ns": 1_767_323_045_678_901_999,
+    "start_time": 500_000_000,
+    "pid": 4711,
+    "tid": 4711,
+    "ppid": 1,
+    "uid": 1000,
+    "gid": 1000,
+    "comm": "cat",
+}
+
+
+def file_open(path="/etc/ssl/certs/x.pem", **fields):
+    """As decode makes it from a record."""
+    own = {"path": path, "flags": "O_RDONLY|O_CLOEXEC", "result": 0}
+    return Event(KIND_BY_NAME["file_open"], {**COMMON, **own, **fields})
+
+
+def process_exec(*argv, **fields):
+    """As decode makes it from a record."""
+    own = {"path": "/usr/bin/cat", "argv": argv or ("cat", "x"), "argv_size": 6, "argv_cut": False}
+    return Event(KIND_BY_NAME["process_exec"], {**COMMON, **own, **fields})
+
+
+def process_exit(**fields):
+    """As decode makes it from a record."""
+    own = {"exit_code": 0, "signal": 0, "core_dumped": 0}
+    return Event(KIND_BY_NAME["process_exit"], {**COMMON, **own, **fields})

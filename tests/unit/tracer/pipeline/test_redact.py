@@ -1,0 +1,184 @@
+"""What redaction hides, and what it leaves."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.tracer import events
+from tracer.pipeline.redact import HIDDEN, redact, redact_arguments, redact_path
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("/home/alice/x.pem", "/home/USER/x.pem"),
+        ("/home/alice", "/home/USER"),
+        ("/root/x.pem", "/home/ROOT/x.pem"),
+        ("/root", "/home/ROOT"),
+        ("/var/home/alice/x.pem", "/var/home/USER/x.pem"),
+        ("/proc/7/root/home/alice/x.pem", "/proc/7/root/home/USER/x.pem"),
+        ("/proc/self/cwd/root/x.pem", "/proc/self/cwd/home/ROOT/x.pem"),
+        ("//home//alice/x.pem", "//home//USER/x.pem"),
+        ("/etc/../home/alice/x.pem", "/home/USER/x.pem"),
+        ("/home/./alice/x.pem", "/home/USER/x.pem"),
+        ("/home/bob/../alice/x.pem", "/home/USER/x.pem"),
+    ],
+)
+def test_redact_path_hides_names_of_users(path, shown):
+    """Every way to spell a home directory."""
+    assert redact_path(path) == shown
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/etc/ssl/certs/x.pem",
+        "/home",
+        "/home/",
+        "/homes/alice/x.pem",
+        "/rootfs/x.pem",
+        "/var/www/home/index.pem",
+        "/srv/root/x.pem",
+        "/srv/../etc/home.pem",
+        "x.pem",
+        "home/alice/x.pem",
+        "",
+    ],
+)
+def test_redact_path_keeps_what_is_not_private(path):
+    """System paths stay, or the output would be of no use."""
+    assert redact_path(path) == path
+
+
+@given(st.text(st.characters(exclude_characters="/\0"), min_size=1).filter(lambda name: name not in {".", ".."}))
+def test_redact_path_hides_any_name(name):
+    """Whatever a user may be called."""
+    assert redact_path(f"/home/{name}/x.pem") == "/home/USER/x.pem"
+
+
+SECRET = "Tr0ub4dor&3"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("app", f"--password={SECRET}"),
+        ("app", "--password", SECRET),
+        ("app", f"--password=x y {SECRET}"),
+        ("app", f"password:{SECRET}"),
+        ("app", f"--db-password={SECRET}"),
+        ("app", f"--PASSWORD={SECRET}"),
+        ("app", "--token", SECRET),
+        ("app", f"--client-secret={SECRET}"),
+        ("app", f"--api-key={SECRET}"),
+        ("app", f"--passphrase={SECRET}"),
+        ("env", f"PGPASSWORD={SECRET}", "psql"),
+        ("env", f"AWS_SECRET_ACCESS_KEY={SECRET}", "aws"),
+        ("mysql", "-u", "alice", f"-p{SECRET}"),
+        ("/usr/bin/mysqldump", f"-p{SECRET}"),
+        ("sshpass", "-p", SECRET, "ssh", "host"),
+        ("sshpass", f"-p{SECRET}", "ssh", "host"),
+        ("curl", "-u", f"alice:{SECRET}", "https://host/"),
+        ("curl", f"-ualice:{SECRET}", "https://host/"),
+        ("curl", "-H", f"Authorization: Bearer {SECRET}"),
+        ("curl", "-H", f"X-Api-Key: {SECRET}"),
+        ("curl", "-H", f"Cookie: session={SECRET}"),
+        ("git", "clone", f"https://alice:{SECRET}@host/x.git"),
+        ("psql", f"postgresql://alice:{SECRET}@host/db"),
+        ("openssl", "pkcs12", "-passin", f"pass:{SECRET}"),
+        ("openssl", "enc", "-k", SECRET),
+        ("openssl", "enc", "-K", SECRET),
+        ("keytool", "-storepass", SECRET),
+        ("sh", "-c", f"mysql --password={SECRET} -h db"),
+        ("sh", "-c", f"mysql --password {SECRET} -h db"),
+        ("sh", "-c", f"PGPASSWORD='{SECRET}' psql"),
+        ("sh", "-c", f'curl -H "Authorization: Basic {SECRET}" host'),
+        ("sh", "-c", f"openssl rsa -passin pass:{SECRET} -in x.key"),
+        ("redis-cli", "-a", SECRET),
+        ("app", f'{{"password": "{SECRET}"}}'),
+    ],
+    ids=lambda arguments: " ".join(arguments)[:40],
+)
+def test_redact_arguments_hides_secret(arguments):
+    """The obvious forms of a secret on a command line."""
+    shown = redact_arguments(arguments)
+    text = "\0".join(shown)
+    assert not any(SECRET[i : i + 4] in text for i in range(len(SECRET) - 3))
+    assert any(HIDDEN in argument for argument in shown)
+    assert len(shown) == len(arguments)
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "ghp_" + "a1" * 18,
+        "github_pat_" + "a1" * 20,
+        "glpat-" + "a1" * 10,
+        "xoxb-" + "1-a" * 8,
+        "AKIA" + "ABCD1234" * 2,
+        "eyJhbGciOiJI.eyJzdWIiOiIx.abc",
+        "-----BEGIN RSA PRIVATE KEY-----\nMIIE",
+        "AGE-SECRET-KEY-1" + "QPZRY9X8" * 4,
+    ],
+)
+def test_redact_arguments_hides_secret_by_its_form(secret):
+    """Keys and tokens are recognised wherever they stand."""
+    assert redact_arguments(("app", secret, f"x={secret}")) == ("app", HIDDEN, f"x={HIDDEN}")
+
+
+def test_redact_arguments_query_of_url_loses_only_the_secret():
+    """The other parameters stay."""
+    shown = redact_arguments(("curl", f"https://host/x?user=7&token={'a' * 8}&page=2"))
+    assert shown == ("curl", f"https://host/x?user=7&token={HIDDEN}&page=2")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("openssl", "s_client", "-connect", "host:443", "-CAfile", "/etc/ssl/cert.pem"),
+        ("ssh", "-p", "2222", "host"),
+        ("nginx", "-p2222"),
+        ("app", "--password-file", "/etc/app/password"),
+        ("app", "--token-file=/run/token"),
+        ("app", "--secretary", "bob"),
+        ("git", "clone", "git@host:x.git"),
+        ("curl", "https://host/a:b@c"),
+        ("mysql", "-p", "db"),
+        ("mysql", "--port=3306"),
+        ("grep", "password", "/etc/nsswitch.conf"),
+        (),
+    ],
+    ids=lambda arguments: " ".join(arguments)[:40],
+)
+def test_redact_arguments_keeps_what_is_no_secret(arguments):
+    """Redaction that hides too much would be switched off."""
+    assert redact_arguments(arguments) == arguments
+
+
+def test_redact_arguments_hides_home_directories():
+    """Inside an argument as well."""
+    arguments = ("cat", "/home/alice/x", "--cert=/root/x", "file:///home/alice/y")
+    assert redact_arguments(arguments) == ("cat", "/home/USER/x", "--cert=/home/ROOT/x", "file:///home/USER/y")
+
+
+@given(st.lists(st.text(max_size=80), max_size=6))
+def test_redact_arguments_takes_any_text(arguments):
+    """As many arguments come out as went in, whatever they are."""
+    assert len(redact_arguments(tuple(arguments))) == len(arguments)
+
+
+def test_redact_stage_treats_each_field_by_its_type():
+    """Path, arguments and executable, and nothing else."""
+    stage = redact({"process_exec": (("path", "path"), ("argv", "argv"))})
+    event = events.process_exec("app", "--token=x", path="/home/alice/app", exe="/home/alice/app", comm="home")
+    fields = stage(event).fields
+    assert fields["path"] == fields["exe"] == "/home/USER/app"
+    assert fields["argv"] == ("app", "--token=***")
+    assert fields["comm"] == "home"
+
+
+def test_redact_stage_leaves_unknown_executable():
+    """None stays None."""
+    assert redact({"process_exit": ()})(events.process_exit(exe=None)).fields["exe"] is None

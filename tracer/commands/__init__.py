@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: MIT
+"""The commands: one file for each, which exports `COMMAND`.
+
+`COMMANDS` is the list in the order of the help. A command's module is imported only when the command is
+asked for, so that `--help` stays quick.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from typing import Callable
+
+    from tracer.log import Log
+    from tracer.stop import Stop
+
+# name, what it does
+COMMANDS = (("monitor", "show events as they happen"),)
+
+
+class Command:
+    """What a command exports.
+
+    Attributes:
+        name: as the user types it.
+        description: the beginning of its help.
+        options: names of the common options that it takes; see `tracer.cli.OPTIONS`.
+        run: does it, and returns the exit code.
+        examples: the end of its help.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        description: str,
+        options: tuple[str, ...],
+        run: Callable[[Namespace, Log, Stop], int],
+        examples: tuple[tuple[str, str], ...] = (),
+    ) -> None:
+        self.name = name
+        self.description = description
+        self.options = options
+        self.run = run
+        self.examples = examples
+
+
+def load_command(name: str) -> Command:
+    """The command of that name, which is in `COMMANDS`."""
+    from importlib import import_module
+
+    command: Command = import_module(f"tracer.commands.{name}").COMMAND
+    return command

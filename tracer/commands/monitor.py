@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: MIT
+"""`crypto-tracer monitor`: events as they happen, until a signal or for a given time.
+
+What it needs to do this is imported in `run`, so that the help of the command is quick.
+"""
+
+from __future__ import annotations
+
+from tracer.commands import Command
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from tracer.log import Log
+    from tracer.stop import Stop
+
+
+def run(options: Namespace, log: Log, stop: Stop) -> int:
+    """Trace until it is time to end.
+
+    Raises:
+        TracerError: with the exit code that fits.
+    """
+    from tracer.session import Session
+
+    return Session(options, log, stop).run()
+
+
+COMMAND = Command(
+    "monitor",
+    description="Show which files of keys and certificates are opened, and which programs start and end.",
+    options=("duration", "pid", "format", "output", "no_redact"),
+    run=run,
+    examples=(
+        ("sudo crypto-tracer monitor", "all there is, until Ctrl-C"),
+        ("sudo crypto-tracer monitor -d 60 -o events.jsonl", "one minute, into a file"),
+        ("sudo crypto-tracer monitor -p 4711", "one process, until it ends"),
+        ("sudo crypto-tracer monitor | jq 'select(.result == 2)'", "files that were not found"),
+    ),
+)

@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: MIT
+"""From records of the ring buffer to events.
+
+Nothing here knows the layout of a record: it comes from the BTF of the BPF object, as the library reads
+it. `SEMANTICS` says what the C types mean: how a value is read, and whether it is private.
+
+For each kind of record, what to do is worked out once. Decoding one is then one `unpack` and a call for
+each field whose type wants one.
+"""
+
+from __future__ import annotations
+
+import sys
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Union
+
+from pybpfload.errors import RecordError
+from tracer.errors import LoadError
+from tracer.model import KIND_BY_NAME, Event, EventKind
+from tracer.objects import architecture
+
+if TYPE_CHECKING:
+    from pybpfload.btf import Btf, RecordLayout
+    from tracer.clock import BootClock
+
+Buffer = Union[bytes, bytearray, memoryview]
+Private = dict[str, tuple[tuple[str, str], ...]]
+
+# The enum whose values say which member of the union a record is: CT_FILE_OPEN is file_open.
+KIND_ENUM = "ct_kind"
+KIND_PREFIX = "CT_"
+
+
+def read_text(raw: bytes) -> str:
+    """Text of any bytes; those that are no UTF-8 become lone surrogates."""
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def read_arguments(raw: bytes) -> tuple[str, ...]:
+    """Arguments that each end with a NUL, except the last if it was cut off."""
+    if not raw:
+        return ()
+    text = raw.decode("utf-8", "surrogateescape")
+    return tuple((text.removesuffix("\0")).split("\0"))
+
+
+def read_result(raw: int) -> int:
+    """0, or the errno as a positive number."""
+    return -raw if raw < 0 else 0
+
+
+# Of the kernel, not of the C library, which calls O_LARGEFILE 0 on 64-bit machines: include/uapi/asm-generic/fcntl.h,
+# arch/arm64/include/uapi/asm/fcntl.h.
+OPEN_ACCESS = ("O_RDONLY", "O_WRONLY", "O_RDWR", "O_ACCMODE")
+OPEN_FLAGS = {
+    "O_CREAT": 0o100,
+    "O_EXCL": 0o200,
+    "O_NOCTTY": 0o400,
+    "O_TRUNC": 0o1000,
+    "O_APPEND": 0o2000,
+    "O_NONBLOCK": 0o4000,
+    "O_DSYNC": 0o10000,
+    "O_ASYNC": 0o20000,
+    "O_NOATIME": 0o1000000,
+    "O_CLOEXEC": 0o2000000,
+    "O_PATH": 0o10000000,
+}
+OPEN_FLAGS_BY_ARCHITECTURE = {
+    "x86_64": {"O_DIRECT": 0o40000, "O_LARGEFILE": 0o100000, "O_DIRECTORY": 0o200000, "O_NOFOLLOW": 0o400000},
+    "arm64": {"O_DIRECTORY": 0o40000, "O_NOFOLLOW": 0o100000, "O_DIRECT": 0o200000, "O_LARGEFILE": 0o400000},
+}
+# These contain one of the others, so they are looked for first.
+SYNC, TMPFILE = 0o4000000, 0o20000000
+
+
+class OpenFlags(dict[int, str]):
+    """The text of flags of open(2), worked out once for each combination."""
+
+    # The caller of open(2) chooses the numbers, and may be hostile.
+    LIMIT = 4096
+
+    def __init__(self, architecture: str) -> None:
+        bits = {**OPEN_FLAGS, **OPEN_FLAGS_BY_ARCHITECTURE[architecture]}
+        first = {"O_TMPFILE": TMPFILE | bits["O_DIRECTORY"], "O_SYNC": SYNC | bits["O_DSYNC"]}
+        self._bits = (*first.items(), *sorted(bits.items(), key=itemgetter(1)))
+
+    def __missing__(self, flags: int) -> str:
+        parts = [OPEN_ACCESS[flags & 3]]
+        rest = flags & ~3
+        for name, bits in self._bits:
+            if rest & bits == bits:
+                parts.append(name)
+                rest &= ~bits
+        if rest:
+            parts.append(hex(rest))
+        text = "|".join(parts)
+        if len(self) < self.LIMIT:
+            self[flags] = text
+        return text
+
+
+class Semantic(NamedTuple):
+    """What a C type means.
+
+    Attributes:
+        read: from the raw value to that of the event; None takes it as it is.
+        private: how redaction treats it: ``path``, ``argv``, or "" for not at all.
+    """
+
+    read: Callable[[Any], Any] | None = None
+    private: str = ""
+
+
+SEMANTICS = {
+    "ct_boot_ns": Semantic(),
+    "ct_pid": Semantic(),
+    "ct_uid": Semantic(),
+    "ct_gid": Semantic(),
+    "ct_comm": Semantic(read_text),
+    "ct_path": Semantic(read_text, "path"),
+    "ct_argv": Semantic(read_arguments, "argv"),
+    "ct_result": Semantic(read_result),
+    "ct_open_flags": Semantic(OpenFlags(architecture()).__getitem__),
+    "ct_exit_code": Semantic(),
+    "ct_signal": Semantic(),
+}
+
+
+class Decoder:
+    """Decodes records of all kinds; call it with buffer, offset and size.
+
+    Args:
+        layout: of the union of all records.
+        btf: where the layout comes from; it has the enum of kinds too.
+        clock: for wall-clock times.
+
+    Attributes:
+        private: which fields of each kind redaction has to look at, and how.
+
+    Raises:
+        LoadError: the object's records are not those that this program knows.
+    """
+
+    def __init__(self, layout: RecordLayout, btf: Btf, clock: BootClock) -> None:
+        self._clock = clock
+        self.private: Private = {}
+        header = {field.name: field for field in layout.member("header").fields}
+        kind = header["kind"]
+        # Kinds are small numbers: the byte that has the low bits is enough to tell them apart.
+        self._kind_at = kind.offset + (0 if sys.byteorder == "little" else kind.size - 1)
+        self._min_size = kind.offset + kind.size
+        self._decoders: dict[int, Callable[[Buffer, int, int], Event]] = {}
+        for enumerator, number in btf.enum_values(KIND_ENUM).items():
+            name = enumerator[len(KIND_PREFIX) :].lower()
+            if name not in KIND_BY_NAME or not 0 < number < 256:
+                raise LoadError(f"event kind `{name}` = {number}: expected 1 to 255, and a name in KINDS")
+            self._decoders[number] = self._decoder(KIND_BY_NAME[name], layout.member(name))
+
+    def __call__(self, buffer: Buffer, offset: int, size: int) -> Event:
+        """The event of one record; all of it is copied.
+
+        Raises:
+            RecordError: the record is of no known kind, or too short for its kind.
+        """
+        number = buffer[offset + self._kind_at] if size >= self._min_size else 0
+        decode = self._decoders.get(number)
+        if decode is None:
+            raise RecordError(f"record of {size} bytes: kind {number} is none of {sorted(self._decoders)}")
+        return decode(buffer, offset, size)
+
+    def _decoder(self, kind: EventKind, layout: RecordLayout) -> Callable[[Buffer, int, int], Event]:
+        unpack = layout.unpack
+        semantics = {field.name: SEMANTICS.get(field.type_name, Semantic()) for field in layout.fields}
+        self.private[kind.name] = tuple((name, each.private) for name, each in semantics.items() if each.private)
+        fields_of = _compile_fields(layout, semantics, self._clock)
+
+        def decode(buffer: Buffer, offset: int, size: int) -> Event:
+            return Event(kind, fields_of(*unpack(buffer, offset, size)))
+
+        return decode
+
+
+def _compile_fields(
+    layout: RecordLayout, semantics: dict[str, Semantic], clock: BootClock
+) -> Callable[..., dict[str, Any]]:
+    """A function from the values of a record to the fields of its event.
+
+    It is put together as text, from the names in the BTF of our own object: one dict display costs a third of what
+    a loop over the fields does, and this runs for every event.
+    """
+    names = layout.names
+    assert all(name.isidentifier() for name in names)
+    readers = {f"read_{name}": semantic.read for name, semantic in semantics.items()}
+    items = ["'wall_ns': v_time + clock.offset_ns"]
+    for field in layout.fields:
+        name = field.name
+        value = f"v_{name}"
+        if f"{name}_size" in names:
+            # The library strips the NULs at the end of an array; some belong to the data.
+            items.append(f"'{name}_cut': v_{name}_size > {field.size}")
+            value = f"{value}.ljust(min(v_{name}_size, {field.size}), b'\\0')"
+        items.append(f"'{name}': read_{name}({value})" if semantics[name].read else f"'{name}': {value}")
+    source = f"lambda {', '.join(f'v_{name}' for name in names)}: {{{', '.join(items)}}}"
+    function: Callable[..., dict[str, Any]] = eval(source, {"clock": clock, **readers})
+    return function

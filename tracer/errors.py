@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: MIT
+"""What can go wrong in the application, and the exit code that each kind has.
+
+::
+
+    TracerError            1   everything else
+    ├ OutputError          1   the output cannot be opened or takes no more
+    │ └ ReaderGoneError    0   whoever read the output has had enough
+    ├ UsageError           2   the command line is at fault
+    ├ NoPrivilegeError     3   the kernel does not let us
+    ├ KernelError          4   the kernel lacks what we need
+    └ LoadError            5   no probe could be loaded and attached
+
+After a signal the exit code is 128 + its number, as shells have it: 130 for SIGINT, 143 for SIGTERM.
+"""
+
+from __future__ import annotations
+
+
+class TracerError(Exception):
+    """Any error of the application; its text is ready to show.
+
+    Attributes:
+        hint: what the user can do about it, or "".
+        exit_code: the status that the process ends with.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class UsageError(TracerError):
+    """The command line is at fault."""
+
+    exit_code = 2
+
+
+class NoPrivilegeError(TracerError):
+    """The kernel does not let us."""
+
+    exit_code = 3
+
+
+class KernelError(TracerError):
+    """The kernel lacks what we need."""
+
+    exit_code = 4
+
+
+class LoadError(TracerError):
+    """No probe could be loaded and attached."""
+
+    exit_code = 5
+
+
+class OutputError(TracerError):
+    """The output cannot be opened or takes no more."""
+
+
+class ReaderGoneError(OutputError):
+    """Whoever read the output has had enough, as `head` does. It is no failure."""
+
+    exit_code = 0

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: MIT
+"""Words for the user, on stderr. Stdout belongs to the data.
+
+One line is one message, and begins with the program's name::
+
+    crypto-tracer: ready (3 of 3 probes, 0.21 s)
+    crypto-tracer: warning: probe file_open is off: ...
+    crypto-tracer: error: cannot write /var/log/x: no space left on device
+      hint: free some space, or choose another --output
+
+Names from files and processes may be hostile, so nothing unprintable leaves this module as it is.
+"""
+
+from __future__ import annotations
+
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TextIO
+
+PROGRAM = "crypto-tracer"
+
+ERRORS, WARNINGS, NOTES, DETAILS = range(4)
+
+
+def printable(text: str) -> str:
+    """The text with every character that could move a terminal's cursor as an escape sequence."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+class Log:
+    """Messages to the user, down to a chosen level.
+
+    Args:
+        level: the least important messages that are still shown. Errors and warnings always are:
+            a loss must not go unseen because somebody asked for quiet.
+        stream: stderr at the time of writing, if none is given.
+    """
+
+    def __init__(self, level: int = NOTES, stream: TextIO | None = None) -> None:
+        self._level = max(level, WARNINGS)
+        self._stream = stream
+
+    def error(self, text: str, *, hint: str = "") -> None:
+        """What ends the program."""
+        self._write(ERRORS, "error: " + text, hint)
+
+    def warning(self, text: str, *, hint: str = "") -> None:
+        """What the user should know before relying on the output."""
+        self._write(WARNINGS, "warning: " + text, hint)
+
+    def note(self, text: str) -> None:
+        """What is good to know; `--quiet` leaves it out."""
+        self._write(NOTES, text)
+
+    def detail(self, text: str) -> None:
+        """What only `--verbose` shows."""
+        self._write(DETAILS, text)
+
+    def _write(self, level: int, text: str, hint: str = "") -> None:
+        stream = self._stream or sys.stderr
+        if level > self._level or stream is None:  # Python sets sys.stderr to None if fd 2 is closed
+            return
+        first, *more = text.split("\n")
+        if hint:
+            more.append("hint: " + hint)
+        lines = [f"{PROGRAM}: {printable(first)}", *(f"  {printable(line)}" for line in more)]
+        try:
+            stream.write("\n".join(lines) + "\n")
+            stream.flush()
+        except OSError:
+            pass  # nobody reads stderr any more, and there is no other place to say so

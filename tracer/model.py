@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: MIT
+"""What an event is, and how each kind of event is shown.
+
+`KINDS` is the presentation table: one row for a kind, one column for a value that users see. JSON, the
+documentation and the schema come from it, so they cannot disagree.
+
+A kind has the name of its member of `union ct_event` in the BPF objects. A column takes its value from
+a field of the event: one of the record as the C struct names it, or one that a later step added:
+
+=================  =====================================================
+`wall_ns`          by decode: the time of the event, ns since 1970, UTC
+`<array>_cut`      by decode: whether the kernel sent only the beginning
+`exe`              by enrich: executable of the process, or None
+`file_type`        by classify
+=================  =====================================================
+"""
+
+from __future__ import annotations
+
+import errno
+import signal
+from functools import lru_cache
+from typing import Any, Callable, NamedTuple
+
+from tracer.clock import utc_text
+
+Fields = dict[str, Any]
+
+INTEGER, STRING, BOOLEAN = "integer", "string", "boolean"
+
+
+class Column(NamedTuple):
+    """One value that users see.
+
+    Attributes:
+        name: as JSON has it.
+        type: JSON type of the value.
+        doc: one sentence for the documentation.
+        source: the field it comes from, if that is called otherwise.
+        show: from the field's value to the JSON value; None takes it as it is.
+        nullable: whether JSON null says that it is unknown or that there is none.
+    """
+
+    name: str
+    type: str
+    doc: str
+    source: str = ""
+    show: Callable[[Any], Any] | None = None
+    nullable: bool = False
+
+    @property
+    def field(self) -> str:
+        """The event's field that the value comes from."""
+        return self.source or self.name
+
+
+class EventKind(NamedTuple):
+    """One kind of event.
+
+    Attributes:
+        name: `event_type` in JSON, and the member of `union ct_event`.
+        doc: one sentence for the documentation.
+        columns: in the order of the output.
+        file: field with the file's name, of kinds that are about a file.
+        image: field with the kernel's name of the new executable, of kinds that change it.
+        ends: whether the process is gone after this event.
+    """
+
+    name: str
+    doc: str
+    columns: tuple[Column, ...]
+    file: str = ""
+    image: str = ""
+    ends: bool = False
+
+
+class Event:
+    """Something that happened.
+
+    Attributes:
+        kind: its row in `KINDS`.
+        fields: values by name. Text is `str` with surrogateescape: any bytes can be in a name.
+    """
+
+    __slots__ = ("fields", "kind")
+
+    def __init__(self, kind: EventKind, fields: Fields) -> None:
+        self.kind = kind
+        self.fields = fields
+
+    def __repr__(self) -> str:
+        return f"Event({self.kind.name}, {self.fields!r})"
+
+
+def errno_name(number: int) -> str | None:
+    """``ENOENT`` for 2, None for 0, and the number as text if it has no name here."""
+    return errno.errorcode.get(number, str(number)) if number else None
+
+
+@lru_cache(maxsize=128)
+def signal_name(number: int) -> str | None:
+    """``SIGTERM`` for 15, ``SIGRTMIN+2`` for 36, None for 0."""
+    if not number:
+        return None
+    lowest, highest = int(signal.SIGRTMIN), int(signal.SIGRTMAX)
+    if lowest < number < highest:
+        return f"SIGRTMIN+{number - lowest}"
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"SIG{number}"
+
+
+def quote(argument: str) -> str:
+    """One argument so that a shell reads it back; most need no quotes."""
+    if argument and not any(c in _SPECIAL or c.isspace() for c in argument):
+        return argument
+    return "'" + argument.replace("'", "'\"'\"'") + "'"
+
+
+_SPECIAL = frozenset("'\"\\$`")
+
+
+def command_line(arguments: tuple[str, ...]) -> str:
+    """The arguments in one line; `shlex.split` gives them back."""
+    return " ".join(map(quote, arguments))
+
+
+COMMON = (
+    Column("timestamp", STRING, "When it happened: ISO 8601, UTC, microseconds.", "wall_ns", utc_text),
+    Column("pid", INTEGER, "Process id, as the host sees it."),
+    Column("uid", INTEGER, "Real user id, as the host sees it."),
+    Column("process", STRING, "Name of the thread that did it, at most 15 bytes.", "comm"),
+    Column(
+        "exe",
+        STRING,
+        "Executable of the process; null if it was gone before it could be asked.",
+        nullable=True,
+    ),
+)
+
+KINDS = (
+    EventKind(
+        "file_open",
+        "A process opened, or tried to open, a file that looks like cryptography.",
+        (
+            *COMMON,
+            Column("file", STRING, "Name as the process gave it; it may be relative.", "path"),
+            Column("file_type", STRING, "What kind of file the name says it is."),
+            Column("flags", STRING, "Flags of open(2): ``O_RDONLY|O_CLOEXEC``."),
+            Column("result", INTEGER, "0 if it was opened, else the errno: 2 for ENOENT."),
+            Column(
+                "error",
+                STRING,
+                "Name of the errno, null if it was opened.",
+                "result",
+                errno_name,
+                nullable=True,
+            ),
+        ),
+        file="path",
+    ),
+    EventKind(
+        "process_exec",
+        "A process began to run a program.",
+        (
+            *COMMON,
+            Column("ppid", INTEGER, "Process id of the parent."),
+            Column("gid", INTEGER, "Real group id."),
+            Column(
+                "cmdline",
+                STRING,
+                "Arguments, quoted as for a shell where they need it.",
+                "argv",
+                command_line,
+            ),
+            Column("argv_truncated", BOOLEAN, "Whether `cmdline` is only the beginning.", "argv_cut"),
+        ),
+        image="path",
+    ),
+    EventKind(
+        "process_exit",
+        "A process ended, with all its threads.",
+        (
+            *COMMON,
+            Column("exit_code", INTEGER, "What it returned; 0 if a signal ended it."),
+            Column("signal", STRING, "The signal that ended it, or null.", show=signal_name, nullable=True),
+            Column("core_dumped", BOOLEAN, "Whether it left a core dump.", show=bool),
+        ),
+        ends=True,
+    ),
+)
+
+KIND_BY_NAME = {kind.name: kind for kind in KINDS}

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: MIT
+"""What happens to an event between the kernel and the output.
+
+A stage is a function from an event to that event, changed or not, or to None, which drops it. The list
+in `build_pipeline` is all there is, in the order in which it runs: what drops events comes first, and
+redaction comes before anything that stores or shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Callable, Optional
+
+from tracer.model import Event
+from tracer.pipeline.classify import classify
+from tracer.pipeline.enrich import enrich
+from tracer.pipeline.filters import not_own, only_pid
+from tracer.pipeline.redact import redact
+from tracer.proc.table import ProcessTable
+from tracer.settings import Settings
+
+Stage = Callable[[Event], Optional[Event]]
+Stages = Sequence[Stage]
+
+
+def build_pipeline(
+    settings: Settings,
+    processes: ProcessTable,
+    private: dict[str, tuple[tuple[str, str], ...]],
+) -> Stages:
+    """The stages for what the user asked for.
+
+    Args:
+        private: which fields of each kind redaction has to look at, and how.
+    """
+    stages: list[Stage] = [not_own(settings.own_pid)]
+    if settings.pid:
+        stages.append(only_pid(settings.pid))
+    stages.append(classify)
+    stages.append(enrich(processes))
+    if settings.redact:
+        stages.append(redact(private))
+    return stages
+
+
+def run_pipeline(stages: Stages, events: Iterable[Event]) -> list[Event]:
+    """The events that come out at the end."""
+    kept = []
+    for event in events:
+        current: Event | None = event
+        for stage in stages:
+            if current is None:
+                break
+            current = stage(current)
+        if current is not None:
+            kept.append(current)
+    return kept

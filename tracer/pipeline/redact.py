@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: MIT
+"""Hides what is private, before anything stores or shows it.
+
+Paths lose the names of home directories::
+
+    /home/alice/x      /home/USER/x
+    /root/x            /home/ROOT/x
+    /proc/7/root/home/alice/x, /var/home/alice/x, /home/../home/alice/x: as well
+
+Arguments lose secrets, as far as their form shows them. What follows is replaced by ``***``:
+
+- the value of an option or variable whose name says so: ``--password=x``, ``--token x``, ``PGPASSWORD=x``;
+- the password in ``scheme://user:password@host``, with the user, and in ``-u user:password``;
+- the rest of a header that carries credentials: ``Authorization: ...``;
+- OpenSSL's ``pass:x``, and the short options of programs that are known to take a password there
+  (``mysql -px``, ``sshpass -p x``);
+- keys and tokens that can be told by their form: a PEM block, a JWT, ``ghp_...``, ``AKIA...``.
+
+It cannot know every program's options: a secret with no sign of being one is not hidden.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Callable
+
+if TYPE_CHECKING:
+    from tracer.model import Event
+
+HIDDEN = "***"
+
+# What may come before /home: another view of the file system, or where some distributions keep it.
+_VIEW = r"(?:/+proc/+[^/]+/+(?:root|cwd))?"
+_HOME = re.compile(rf"({_VIEW}(?:/+var|/+export)?/+home/+)[^/]+")
+_ROOT = re.compile(rf"({_VIEW})(?:/+var)?/+root(?=/|$)")
+_DOTS = re.compile(r"/\.{1,2}(?:/|$)")
+
+# The same anywhere in an argument: after =, : and the like.
+_HOME_INSIDE = re.compile(r"(?<![\w.-])(/+home/+)[^/\s:;,'\"]+")
+_ROOT_INSIDE = re.compile(r"(?<![\w./-])/+root(?=[/\s:;,'\"]|$)")
+
+_SECRET_NAME = (
+    r"[\w.-]*(?:password|passwd|passphrase|passcode|[-_]pwd|secret|token|credential|api[-_]?key|access[-_]?key"
+    r"|secret[-_]?key|auth[-_]?key|private[-_]?key[-_]?data|encryption[-_]?key|psk)s?"
+)
+# An argument that begins with an assignment is all value. Elsewhere a whole command may be one argument (sh -c):
+# a value ends at white space or with its quotes, and in the query of a URL at the next parameter.
+_WHOLE = re.compile(rf"(?is)(-{{0,2}}{_SECRET_NAME}[=:](?!//)).+")
+_QUERY = re.compile(rf"(?i)([?&]{_SECRET_NAME}=)[^\s'\"&#]+")
+_VALUE = r"(\"[^\"]*\"?|'[^']*'?|[^\s'\"]+)"
+_ASSIGNED = re.compile(rf"(?i)((?<![\w.?&-])-{{0,2}}{_SECRET_NAME}['\"]?\s*(?:=|:(?!//))\s*){_VALUE}")
+_SPACED = re.compile(rf"(?i)((?<![\w.-])--?{_SECRET_NAME}\s+)(?!-){_VALUE}")
+_OPTION = re.compile(rf"(?i)--?{_SECRET_NAME}$")
+_URL = re.compile(r"(?i)(\b[a-z][a-z0-9+.-]*://)[^\s/@'\"?#]+@")
+_HEADER = re.compile(
+    r"(?i)\b((?:proxy-)?authorization|(?:set-)?cookie|x-[\w-]*(?:key|token|auth|secret)[\w-]*)(\s*:\s*).+"
+)
+_BEARER = re.compile(r"(?i)\b(bearer\s+)[^\s'\"]+")
+_OPENSSL_PASS = re.compile(r"(?<![\w./-])(pass:)[^\s'\"]+")
+_SHAPES = re.compile(
+    r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*|"
+    r"\beyJ[\w-]{8,}\.[\w-]{4,}[\w.-]*|"
+    r"\bgh[pousr]_\w{16,}|\bgithub_pat_\w{16,}|\bglpat-[\w-]{16,}|\bxox[a-z]-[\w-]{10,}|"
+    r"\b(?:AKIA|ASIA)[A-Z0-9]{12,}|\bAIza[\w-]{30,}|\bsk-[\w-]{16,}|\bhvs\.[\w-]{16,}|\bAGE-SECRET-KEY-1\w+",
+    re.DOTALL,
+)
+
+# Short options that take a password; -X is joined (-psecret) or not (-p secret).
+_MYSQL = (
+    "mysql",
+    "mysqldump",
+    "mysqladmin",
+    "mysqlimport",
+    "mysqlshow",
+    "mariadb",
+    "mariadb-dump",
+    "mariadb-admin",
+)
+_JOINED = {**dict.fromkeys(_MYSQL, "-p"), "sshpass": "-p", "curl": "-u"}
+_APART = {
+    "sshpass": ("-p",),
+    "curl": ("-u", "--user", "-U", "--proxy-user"),
+    "openssl": ("-k", "-K", "-passin", "-passout", "-pass", "-psk", "-macopt", "-srppass"),
+    "redis-cli": ("-a", "--pass"),
+    "ldapsearch": ("-w",),
+    "ldapmodify": ("-w",),
+    "ldapadd": ("-w",),
+    "smbclient": ("-U",),
+    "wget": ("--http-passwd", "--ftp-passwd"),
+    "keytool": ("-storepass", "-keypass", "-srcstorepass", "-deststorepass"),
+    "zip": ("-P",),
+    "unzip": ("-P",),
+}
+# Of these the value begins with a user's name or a keyword, which may stay.
+_WITH_USER = ("curl", "smbclient", "openssl")
+_KEPT = re.compile(r"([^:%=]*[:%])")
+
+
+@lru_cache(maxsize=1024)
+def redact_path(path: str) -> str:
+    """The path without the names of users."""
+    if "home" not in path and "root" not in path:
+        return path
+    if _DOTS.search(path):
+        straight = posixpath.normpath(path)
+        shown = _path(straight)
+        # A name that leads nowhere private stays as the process gave it.
+        return path if shown == straight and _path(path) == path else shown
+    return _path(path)
+
+
+def _path(path: str) -> str:
+    found = _HOME.match(path)
+    if found:
+        return found.group(1) + "USER" + path[found.end() :]
+    found = _ROOT.match(path)
+    if found:
+        return found.group(1) + "/home/ROOT" + path[found.end() :]
+    return path
+
+
+def redact_arguments(arguments: tuple[str, ...]) -> tuple[str, ...]:
+    """The arguments of a command without its secrets and the names of users."""
+    shown: list[str] = []
+    program = posixpath.basename(arguments[0]) if arguments else ""
+    joined, apart = _JOINED.get(program, ""), _APART.get(program, ())
+    hide_next, with_user = False, False
+    for position, argument in enumerate(arguments):
+        if hide_next:
+            shown.append(_value(argument, with_user=with_user))
+            hide_next = False
+            continue
+        shown.append(_argument(argument, joined))
+        if not position:
+            continue
+        hide_next = argument in apart or bool(_OPTION.fullmatch(argument))
+        with_user = argument in apart and program in _WITH_USER
+    return tuple(shown)
+
+
+def _value(argument: str, *, with_user: bool) -> str:
+    kept = _KEPT.match(argument) if with_user else None
+    return (kept.group(1) if kept else "") + HIDDEN
+
+
+def _argument(argument: str, joined: str) -> str:
+    if joined and argument.startswith(joined) and len(argument) > len(joined) and argument[1] != "-":
+        return joined + HIDDEN
+    shown = _SHAPES.sub(HIDDEN, argument)
+    shown = _HEADER.sub(rf"\1\2{HIDDEN}", shown)
+    shown = _BEARER.sub(rf"\1{HIDDEN}", shown)
+    shown = _QUERY.sub(rf"\1{HIDDEN}", shown)
+    whole = _WHOLE.fullmatch(shown)
+    if whole:
+        return whole.group(1) + HIDDEN
+    shown = _ASSIGNED.sub(rf"\1{HIDDEN}", shown)
+    shown = _SPACED.sub(rf"\1{HIDDEN}", shown)
+    shown = _OPENSSL_PASS.sub(rf"\1{HIDDEN}", shown)
+    shown = _URL.sub(rf"\1{HIDDEN}@", shown)
+    shown = _HOME_INSIDE.sub(r"\1USER", shown)
+    return _ROOT_INSIDE.sub("/home/ROOT", shown)
+
+
+# By the kind of privacy that the type of a field has; see SEMANTICS in tracer.decode.
+REDACTORS: dict[str, Callable[[Any], Any]] = {"path": redact_path, "argv": redact_arguments}
+
+
+def redact(private: dict[str, tuple[tuple[str, str], ...]]) -> Callable[[Event], Event]:
+    """Hides what is private in the fields of an event.
+
+    Args:
+        private: for each kind of event, names of fields and how to treat them.
+    """
+    actions = {kind: [(name, REDACTORS[how]) for name, how in fields] for kind, fields in private.items()}
+
+    def stage(event: Event) -> Event:
+        fields = event.fields
+        for name, action in actions[event.kind.name]:
+            fields[name] = action(fields[name])
+        exe = fields["exe"]
+        if exe is not None:
+            fields["exe"] = redact_path(exe)
+        return event
+
+    return stage

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""What /proc says about processes, this one included."""

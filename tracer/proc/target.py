@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: MIT
+"""The process that the user wants to watch."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+from typing import TYPE_CHECKING
+
+from tracer.errors import TracerError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+
+class Target:
+    """A process, and whether it has ended; its id may belong to another one by then.
+
+    Args:
+        pid: 0 for no certain process, which never ends.
+
+    Raises:
+        TracerError: there is no such process.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self._fd = -1
+        self._poll = select.poll()
+        if pid:
+            self._open(pid)
+
+    def _open(self, pid: int) -> None:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            raise TracerError(f"no process has the id {pid}", hint="ps -e lists those that run") from None
+        except PermissionError:
+            pass  # it exists
+        try:
+            # Kernel: 5.3. Some Python builds lack the function, since their kernel headers were older.
+            self._fd = os.pidfd_open(pid)
+        except (AttributeError, OSError) as error:
+            if getattr(error, "errno", None) in (errno.EINVAL, errno.ENOENT):  # the latter since Linux 6.15
+                raise TracerError(f"{pid} is a thread, expected the id of a process") from error
+            return
+        self._poll.register(self._fd, select.POLLIN)
+
+    def __enter__(self) -> Target:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the process is known to have ended."""
+        return self._fd >= 0 and bool(self._poll.poll(0))

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: MIT
+"""One run of the tracer, from the first check to the last line.
+
+The order matters. Whether we may trace at all is asked first, then the output is opened, and only then is
+anything loaded: nothing is left of a run that cannot be. At the end the programs are taken off first, and
+what is still in the ring is written: all that happened before the end comes out.
+
+Three lines on stderr mark the run; the first is what scripts wait for::
+
+    crypto-tracer: ready (3 of 3 probes, 0.21 s)
+    crypto-tracer: process 4711 ended
+    crypto-tracer: 120 events in 5.0 s, 0 lost
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+from tracer.errors import ReaderGoneError
+from tracer.manager import BATCH, POLL_S, EbpfManager
+from tracer.pipeline import build_pipeline, run_pipeline
+from tracer.probes import PROBES
+from tracer.probes.process_exec import PROCESS_EXEC
+from tracer.proc.table import ProcessTable
+from tracer.proc.target import Target
+from tracer.settings import Settings
+from tracer.sinks import make_sink
+from tracer.sinks.output import open_output
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Iterable
+
+    from tracer.log import Log
+    from tracer.manager import Stats
+    from tracer.model import Event
+    from tracer.pipeline import Stages
+    from tracer.sinks import Sink
+    from tracer.sinks.output import Output
+    from tracer.stop import Stop
+
+# How long the rest of the ring may take to write, once the programs are off.
+DRAIN_S = 1.0
+
+
+class Session:
+    """A run with the options of the command line.
+
+    Args:
+        options: duration, pid, format, output and no_redact; started is when the program began, by the
+            monotonic clock.
+    """
+
+    def __init__(self, options: Namespace, log: Log, stop: Stop) -> None:
+        self._options = options
+        self._log = log
+        self._stop = stop
+        self._ends_at = float("inf")
+        self._settings = Settings(own_pid=os.getpid(), pid=options.pid, redact=not options.no_redact)
+
+    def run(self) -> int:
+        """Trace until it is time to end; returns the exit code.
+
+        Raises:
+            TracerError: with the exit code that fits.
+        """
+        options = self._options
+        with (
+            EbpfManager.create(PROBES, self._settings, self._log) as manager,
+            Target(options.pid) as target,
+            open_output(options.output, self._is_over) as output,
+            make_sink(options.format, output) as sink,
+        ):
+            manager.load_programs()
+            if not self._stop.requested:
+                manager.attach_programs()
+                self._run(manager, sink, target, output)
+        return self._stop.exit_code
+
+    def _run(self, manager: EbpfManager, sink: Sink, target: Target, output: Output) -> None:
+        attached = manager.attached
+        processes = ProcessTable(sees_exec=PROCESS_EXEC.name in attached)
+        processes.look_around()
+        stages = build_pipeline(self._settings, processes, manager.private)
+        began = time.monotonic()
+        if self._options.duration:
+            self._ends_at = began + self._options.duration
+        took_s = began - self._options.started
+        self._log.note(f"ready ({len(attached)} of {len(PROBES)} probes, {took_s:.2f} s)")
+        try:
+            self._trace(manager, stages, sink, target, output)
+            self._drain(manager, stages, sink)
+        except ReaderGoneError as error:
+            self._log.detail(str(error))
+        finally:
+            manager.cleanup()
+            self._summarise(manager.get_stats(), output, time.monotonic() - began)
+
+    def _is_over(self) -> bool:
+        return self._stop.requested or time.monotonic() >= self._ends_at
+
+    def _trace(self, manager: EbpfManager, stages: Stages, sink: Sink, target: Target, output: Output) -> None:
+        while not self._is_over():
+            events = manager.poll_events()
+            if events:
+                write(sink, run_pipeline(stages, events))
+                if len(events) < BATCH:
+                    time.sleep(POLL_S)  # let events gather: to be woken for each one costs more than its work
+            elif target.ended:
+                self._log.note(f"process {self._settings.pid} ended")
+                return
+            elif output.reader_gone:
+                raise ReaderGoneError("nobody reads the output any more")
+
+    def _drain(self, manager: EbpfManager, stages: Stages, sink: Sink) -> None:
+        manager.detach_programs()
+        give_up_at = time.monotonic() + DRAIN_S
+        while time.monotonic() < give_up_at:
+            events = manager.poll_events()
+            if not events:
+                return
+            write(sink, run_pipeline(stages, events))
+        if manager.pending_bytes:
+            self._log.warning(f"{manager.pending_bytes} bytes of events were left: no time to write them")
+
+    def _summarise(self, stats: Stats, output: Output, took_s: float) -> None:
+        text = f"{output.written} events in {took_s:.1f} s, {stats.dropped} lost"
+        if stats.undecodable:
+            text += f", {stats.undecodable} not readable"
+        if output.unwritten:
+            text += f", {output.unwritten} not written"
+        self._log.note(text)
+
+
+def write(sink: Sink, events: Iterable[Event]) -> None:
+    """One batch: all its events, then the flush."""
+    for event in events:
+        sink.write(event)
+    sink.flush()
