@@ -127,6 +127,7 @@ class VerifierError(SyscallError):
     """
 
     TAIL_LINES = 12
+    MAX_LINES = 48
 
     def __init__(self, errno: int, call: str, log: str, program: str = "", notes: tuple[str, ...] = ()) -> None:
         self.log = log
@@ -136,7 +137,10 @@ class VerifierError(SyscallError):
         # The statistics that close a log say nothing about the cause.
         while lines and (lines[-1].startswith("processed ") or lines[-1].startswith("verification time")):
             lines.pop()
-        tail = [*lines[-self.TAIL_LINES :], *notes]
+        # Kernels from 7.x on close with an explanation of their own, which wants to be seen whole.
+        explained = next((i for i, line in enumerate(lines) if line.startswith("Verification failed")), None)
+        start = -self.TAIL_LINES if explained is None else explained
+        tail = [*lines[start:][: self.MAX_LINES], *notes]
         super().__init__(errno, call, "\n  ".join(["", *tail]) if tail else "the verifier's log is empty")
 
 
