@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from pybpfload.btf import types as t
 from pybpfload.btf.blob import Btf
 from pybpfload.errors import ObjectError, printable
+from pybpfload.files import read_file
 from pybpfload.spec import ObjectParts
 
 __all__ = ["fill_kconfig", "kernel_version", "parse_config", "read_config"]
@@ -38,8 +39,8 @@ def parse_config(text: str) -> dict[str, str]:
 def read_config() -> dict[str, str]:
     """The running kernel's configuration; empty when it is nowhere to be found."""
     openers: tuple[Callable[[], bytes], ...] = (
-        lambda: _plain(f"/boot/config-{os.uname().release}"),
-        lambda: gzip.decompress(_plain("/proc/config.gz")),
+        lambda: read_file(f"/boot/config-{os.uname().release}", MAX_CONFIG),
+        lambda: gzip.decompress(read_file("/proc/config.gz", MAX_CONFIG)),
     )
     for opener in openers:
         try:
@@ -49,11 +50,6 @@ def read_config() -> dict[str, str]:
     return {}
 
 
-def _plain(path: str) -> bytes:
-    with open(path, "rb") as file:
-        return file.read(MAX_CONFIG)
-
-
 def kernel_version() -> int:
     """LINUX_VERSION_CODE of the running kernel: major << 16 | minor << 8 | patch.
 
@@ -61,7 +57,7 @@ def kernel_version() -> int:
     """
     texts = []
     try:
-        texts.append(_plain("/proc/version_signature").decode("ascii", "replace").rpartition(" ")[2])
+        texts.append(read_file("/proc/version_signature", 4096).decode("ascii", "replace").rpartition(" ")[2])
     except OSError:
         pass
     debian = re.search(r"Debian (\d+\.\d+\.\d+)", os.uname().version)

@@ -18,17 +18,19 @@ from typing import NamedTuple
 from pybpfload import insn
 from pybpfload.btf.blob import Btf
 from pybpfload.btf.ext import CoreRelo
+from pybpfload.btf.types import Func
 from pybpfload.core import Resolution, Resolver, patch
-from pybpfload.errors import CoreError, RelocationError, printable
+from pybpfload.errors import CoreError, ObjectError, RelocationError, printable
 from pybpfload.spec import Function, FunctionKey, ObjectParts, ProgramSpec, Ref, RefKind
 
-__all__ = ["LinkedProgram", "Relocation", "link", "needs_kernel_btf"]
+__all__ = ["LinkedProgram", "Relocation", "core_relocations", "link", "named_relocations", "needs_kernel_btf", "reachable"]
 
+EXCEPTION_TAG = "exception_callback:"
 MAX_SLOTS = 1_000_000  # BPF_COMPLEXITY_LIMIT_INSNS: the kernel takes no longer program
 
 
 class Relocation(NamedTuple):
-    """One CO-RE relocation of a linked program, as it was decided.
+    """One CO-RE relocation of a program: as it was decided, or before that, with `resolution.target` None.
 
     Attributes:
         slot: of its instruction, in the whole program.
@@ -66,11 +68,12 @@ class LinkedProgram(NamedTuple):
 
 def needs_kernel_btf(spec: ObjectParts, program: ProgramSpec) -> bool:
     """Whether linking the program takes a target's BTF: it has CO-RE relocations of fields or types."""
+    return any(core_relocations(spec, spec.functions[key]) for key in reachable(spec, program))
+
+
+def core_relocations(spec: ObjectParts, function: Function) -> list[CoreRelo]:
+    """The CO-RE relocations of one function, in the order of the file."""
     core = spec.btf_ext.core if spec.btf_ext else {}
-    return any(_core_of(spec.functions[key], core) for key in _reachable(spec, program))
-
-
-def _core_of(function: Function, core: dict[str, list[CoreRelo]]) -> list[CoreRelo]:
     end = function.offset + len(function.code)
     return [r for r in core.get(function.section, ()) if function.offset <= r.offset < end]
 
@@ -105,10 +108,15 @@ def _slots(function: Function) -> list[int]:
     return slots
 
 
-def _reachable(spec: ObjectParts, program: ProgramSpec) -> list[FunctionKey]:
-    """The main function and all that it can reach, in the order in which they get appended."""
+def reachable(spec: ObjectParts, program: ProgramSpec) -> list[FunctionKey]:
+    """The main function and all that it can reach, in the order in which they get appended.
+
+    Raises:
+        RelocationError: a call lands where no function begins, or there is too much code.
+    """
     order: list[FunctionKey] = []
     pending = [program.function]
+    callback = _exception_callback(spec, program)
     seen = set()
     total = 0
     while pending:
@@ -122,9 +130,28 @@ def _reachable(spec: ObjectParts, program: ProgramSpec) -> list[FunctionKey]:
         if total > MAX_SLOTS:
             raise RelocationError(f"{spec.source}: program `{printable(program.name)}` has over {MAX_SLOTS} slots")
         calls = [_target(spec, function, slot) for slot in _slots(function)]
-        # Depth first, in the order of the calls, as libbpf appends them.
+        # Depth first, in the order of the calls, as libbpf appends them; an exception callback comes last.
         pending += [k for k in reversed(calls) if k is not None and k not in seen]
+        if not pending and callback is not None and callback not in seen:
+            pending.append(callback)
     return order
+
+
+def _exception_callback(spec: ObjectParts, program: ProgramSpec) -> FunctionKey | None:
+    """The function that a program's declaration tag ``exception_callback:NAME`` names."""
+    if spec.btf is None:
+        return None
+    own = {x for x in spec.btf.ids(program.name) if isinstance(spec.btf.type(x), Func)}
+    for type_id, component, text in spec.decl_tags():
+        if type_id in own and component == -1 and text.startswith(EXCEPTION_TAG):
+            name = text[len(EXCEPTION_TAG) :]
+            for key, function in spec.functions.items():
+                if function.name == name:
+                    return key
+            raise RelocationError(
+                f"{spec.source}: program `{printable(program.name)}`: no exception callback `{printable(name)}`"
+            )
+    return None
 
 
 def link(spec: ObjectParts, program: ProgramSpec, targets: Iterable[Btf], *, big_endian: bool = False) -> LinkedProgram:
@@ -136,7 +163,7 @@ def link(spec: ObjectParts, program: ProgramSpec, targets: Iterable[Btf], *, big
     Raises:
         RelocationError: names program, function, instruction and source line.
     """
-    order = _reachable(spec, program)
+    order = reachable(spec, program)
     resolver = Resolver(spec.btf, targets, big_endian=big_endian) if spec.btf else None
     starts: dict[FunctionKey, int] = {}
     code, refs, relocations = bytearray(), [], []
@@ -144,8 +171,7 @@ def link(spec: ObjectParts, program: ProgramSpec, targets: Iterable[Btf], *, big
         starts[key] = start = len(code) // insn.SLOT
         function = spec.functions[key]
         body = bytearray(function.code)
-        core = _core_of(function, spec.btf_ext.core) if spec.btf_ext and resolver else []
-        for relo in core:
+        for relo in core_relocations(spec, function) if resolver else ():
             assert resolver is not None
             relocations.append(_apply(spec, program, function, body, relo, resolver, start))
         code += body
@@ -171,6 +197,30 @@ def link(spec: ObjectParts, program: ProgramSpec, targets: Iterable[Btf], *, big
     return LinkedProgram(program.name, code, refs, functions, func_info, line_info, relocations)
 
 
+def named_relocations(spec: ObjectParts, program: ProgramSpec) -> list[Relocation]:
+    """Every CO-RE relocation of a program as the object has it: nothing is decided, no target is needed.
+
+    Raises:
+        RelocationError: as `link`, for malformed relocations.
+    """
+    relocations: list[Relocation] = []
+    if spec.btf is None or spec.btf_ext is None:
+        return relocations
+    resolver, start = Resolver(spec.btf, (), big_endian=spec.big_endian), 0
+    for key in reachable(spec, program):
+        function = spec.functions[key]
+        for relo in core_relocations(spec, function):
+            slot = (relo.offset - function.offset) // insn.SLOT
+            line = spec.source_line(function.section, relo.offset)
+            try:
+                resolution = resolver.name(relo)
+            except ObjectError as error:
+                raise _located(spec, program, function, slot, line, error) from error
+            relocations.append(Relocation(program.name, function.name, start + slot, line, resolution, False))
+        start += len(function.code) // insn.SLOT
+    return relocations
+
+
 def _apply(
     spec: ObjectParts,
     program: ProgramSpec,
@@ -188,9 +238,15 @@ def _apply(
         resolution = resolver.resolve(relo)
         poisoned = patch(body, slot, resolution)
     except CoreError as error:
-        where = f"program `{printable(program.name)}`: function `{printable(function.name)}`: insn {slot}"
-        raise CoreError(f"{spec.source}: {where}{f' ({line})' if line else ''}: {error}") from error
+        raise _located(spec, program, function, slot, line, error) from error
     return Relocation(program.name, function.name, start + slot, line, resolution, poisoned)
+
+
+def _located(
+    spec: ObjectParts, program: ProgramSpec, function: Function, slot: int, line: str, error: ObjectError
+) -> CoreError:
+    where = f"program `{printable(program.name)}`: function `{printable(function.name)}`: insn {slot}"
+    return CoreError(f"{spec.source}: {where}{f' ({line})' if line else ''}: {error}")
 
 
 def _infos(

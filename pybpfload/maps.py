@@ -17,7 +17,7 @@ from pybpfload.btf.codec import Codec
 from pybpfload.btf.layout import codec_of
 from pybpfload.errors import ObjectError, PrivilegeError, RecordError, SyscallError, printable
 from pybpfload.spec import MapSpec
-from pybpfload.uapi import MapType
+from pybpfload.uapi import MapFlag, MapType
 
 __all__ = ["Map", "create_map", "possible_cpus"]
 
@@ -54,6 +54,7 @@ class Map(MutableMapping[Any, Any]):
         self.max_entries = spec.max_entries
         self._key = codec_of(btf, spec.key_type) if btf and spec.key_type else None
         self._value = codec_of(btf, spec.value_type) if btf and spec.value_type and not spec.content else None
+        self._memory: mmap.mmap | None = None
         self._cpus = possible_cpus() if spec.type in PER_CPU else 0
 
     def __repr__(self) -> str:
@@ -65,6 +66,8 @@ class Map(MutableMapping[Any, Any]):
 
     def close(self) -> None:
         """Give the map up; the kernel frees it when nobody else has it. Closing twice does nothing."""
+        if self._memory is not None:
+            self._memory.close()
         self._fd.close()
 
     def __enter__(self) -> Map:
@@ -77,6 +80,17 @@ class Map(MutableMapping[Any, Any]):
     def id(self) -> int:
         """The kernel's number for it, as bpftool shows it."""
         return int(bpf.map_info(self.fileno()).id)
+
+    @property
+    def memory(self) -> mmap.mmap:
+        """The memory of an arena, shared with the programs: `max_entries` pages.
+
+        Kernel: 6.9, 317460317a02.
+        """
+        if self._memory is None:
+            length = self.max_entries * mmap.PAGESIZE
+            self._memory = mmap.mmap(self.fileno(), length, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
+        return self._memory
 
     def _pack(self, codec: Codec | None, value: Any, size: int, what: str) -> bytes:
         try:
@@ -171,12 +185,15 @@ def _entries(spec: MapSpec) -> int:
     return spec.max_entries
 
 
-def create_map(spec: MapSpec, *, name: str, btf: Btf | None = None, btf_fd: int = -1) -> Map:
+def create_map(
+    spec: MapSpec, *, name: str, btf: Btf | None = None, btf_fd: int = -1, kernel_value: int = 0, module_fd: int = -1
+) -> Map:
     """Create a map.
 
     Args:
         name: as the kernel shall show it; 15 characters are kept.
         btf: for typed keys and values. btf_fd: the same BTF in the kernel, or -1.
+        kernel_value: the type of the value in the kernel's BTF, for struct_ops; `module_fd`: or in a module's.
 
     Raises:
         SyscallError: the kernel refused.
@@ -194,12 +211,17 @@ def create_map(spec: MapSpec, *, name: str, btf: Btf | None = None, btf_fd: int 
         attr.numa_node = spec.numa_node
     if btf_fd >= 0 and spec.value_type and spec.type not in WITHOUT_BTF:
         attr.btf_fd, attr.btf_key_type_id, attr.btf_value_type_id = btf_fd, spec.key_type, spec.value_type
+    if kernel_value:
+        attr.btf_fd, attr.btf_vmlinux_value_type_id = max(btf_fd, 0), kernel_value
+        if module_fd >= 0:
+            attr.value_type_btf_obj_fd = module_fd
+            attr.map_flags |= MapFlag.VTYPE_BTF_OBJ_FD
     try:
         fd = bpf.map_create(attr, name)
     except PrivilegeError:
         raise
     except SyscallError:
-        if not attr.btf_fd:
+        if not attr.btf_fd or kernel_value:
             raise
         # Some map types take no BTF on older kernels: libbpf, too, tries without.
         attr.btf_fd = attr.btf_key_type_id = attr.btf_value_type_id = 0

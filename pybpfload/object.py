@@ -27,8 +27,9 @@ from pybpfload.ringbuf import RingReader
 from pybpfload.sanitise import kernel_view
 from pybpfload.sections import Flag, match_section
 from pybpfload.spec import MapSpec, ProgramSpec, RefKind
+from pybpfload.structops import find_struct, member_number
 from pybpfload.targets import KernelTypes, kernel_types
-from pybpfload.uapi import ProgFlag, ProgType
+from pybpfload.uapi import MapType, ProgFlag, ProgType
 
 __all__ = ["BpfObject", "load"]
 
@@ -42,7 +43,8 @@ class LiveVariables(Mapping[str, object]):
 
     def __getitem__(self, name: str) -> object:
         var = self._spec.variables.spec(name)
-        data: bytes = self._maps[var.map.name][bytes(4)]
+        own = self._maps[var.map.name]
+        data: bytes = own.memory[: var.offset + var.size] if own.type is MapType.ARENA else own[bytes(4)]
         return var.codec.unpack_value(data[var.offset : var.offset + var.size])
 
     def __iter__(self) -> Iterator[str]:
@@ -58,6 +60,7 @@ class BpfObject:
     Attributes:
         maps, programs: by name; programs whose spec says autoload = False are missing.
         variables: global variables, read from the kernel.
+        struct_ops: what to write into each struct_ops map to have it registered.
         relocations: how each CO-RE relocation was decided.
     """
 
@@ -67,6 +70,7 @@ class BpfObject:
         self.programs: dict[str, Program] = {}
         self.variables = LiveVariables(spec, self.maps)
         self.relocations: list[Relocation] = []
+        self.struct_ops: dict[str, bytes] = {}
         self._stack = ExitStack()
 
     def __repr__(self) -> str:
@@ -144,6 +148,8 @@ class _Loader:
         self._shared = shared
         self._targets = kernel_types(kernel) if kernel else None
         self._externs: Externs | None = None
+        self._values: dict[str, tuple[bytearray, dict[str, int]]] = {}  # of struct_ops maps
+        self._members: dict[str, tuple[int, int]] = {}  # struct_ops program -> struct and member
         self._btf_fd = -1
         self._func_info = True  # whether the BTF in the kernel still has its functions
 
@@ -159,10 +165,14 @@ class _Loader:
             self._stack.callback(btf.close)
             self._btf_fd = btf.fileno()
         for map_spec in spec.maps.values():
-            obj.maps[map_spec.name] = self._map(map_spec)
+            if map_spec.autocreate:
+                obj.maps[map_spec.name] = self._struct_ops(map_spec) if map_spec.struct_ops else self._map(map_spec)
         for program in spec.programs.values():
-            if program.autoload:
+            if program.autoload and (program.type is not ProgType.STRUCT_OPS or program.name in self._members):
                 obj.programs[program.name] = self._program(program)
+        for map_spec in spec.maps.values():
+            if map_spec.struct_ops and map_spec.autocreate:
+                self._enter_programs(map_spec)
 
     def _load_btf(self) -> Fd | None:
         """The object's BTF for the kernel; None when there is none, or the kernel refuses it."""
@@ -195,14 +205,49 @@ class _Loader:
                         f"the one to be used instead has {theirs!r}"
                     )
             return shared
-        name = _data_map_name(self._spec.name, spec.name) if spec.content is not None else spec.name
+        is_data = spec.content is not None and spec.type is MapType.ARRAY
+        name = _data_map_name(self._spec.name, spec.name) if is_data else spec.name
         created = create_map(spec, name=name, btf=self._spec.btf, btf_fd=self._btf_fd)
         self._stack.callback(created.close)
-        if spec.content is not None:
+        if spec.type is MapType.ARENA:
+            # Its address has to be known before a program that uses it is verified.
+            created.memory[: len(spec.content or b"")] = bytes(spec.content or b"")
+        elif spec.content is not None:
             bpf.map_update(created.fileno(), bytes(4), bytes(spec.content))
             if spec.frozen:
                 bpf.map_freeze(created.fileno(), spec.name)
         return created
+
+    def _struct_ops(self, spec: MapSpec) -> Map:
+        """A map whose value has the type that the kernel gives it; its programs get to know their members."""
+        assert spec.struct_ops is not None
+        found = find_struct(self._spec, spec, self._kernel())
+        value, places = found.value(self._spec, spec)
+        self._values[spec.name] = (value, places)
+        for member, program in spec.struct_ops.programs.items():
+            number = member_number(found, member, f"{self._spec.source}: struct_ops `{printable(spec.name)}`")
+            self._members[program] = (found.struct.id, number)
+        in_module = found.btf is not self._kernel().vmlinux
+        spec.value_size = found.wrapper.size
+        created = create_map(
+            spec,
+            name=spec.name,
+            btf_fd=self._btf_fd,
+            kernel_value=found.wrapper.id,
+            module_fd=self._resolve().module_fd(found.btf) if in_module else -1,
+        )
+        self._stack.callback(created.close)
+        return created
+
+    def _enter_programs(self, spec: MapSpec) -> None:
+        """Write the value with its programs. Without a link this registers it; closing does not undo that."""
+        assert spec.struct_ops is not None
+        value, places = self._values[spec.name]
+        for member, at in places.items():
+            program = self._obj.programs.get(spec.struct_ops.programs[member])
+            if program is not None:
+                value[at : at + 8] = program.fileno().to_bytes(8, sys.byteorder)
+        self._obj.struct_ops[spec.name] = bytes(value)
 
     def _kernel(self) -> KernelTypes:
         if self._targets is None:
@@ -225,6 +270,9 @@ class _Loader:
         flags |= ProgFlag.XDP_HAS_FRAGS if spec.flags & Flag.XDP_FRAGS else 0
         by_btf = spec.flags & Flag.ATTACH_BTF and spec.target and spec.type is not ProgType.EXT
         attach_id, module_fd = self._attach_target(spec) if by_btf else (0, 0)
+        attach_type = spec.attach_type
+        if spec.name in self._members:
+            attach_id, attach_type = self._members[spec.name]
         program = load_program(
             spec,
             linked,
@@ -233,7 +281,7 @@ class _Loader:
             attach_btf_id=attach_id,
             attach_module_fd=module_fd,
             fd_array=self._externs.fd_array if self._externs else (),
-            attach_type=spec.attach_type,
+            attach_type=attach_type,
             flags=int(flags),
             kernel_version=self._spec.kernel_version,
         )

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from pybpfload.btf.blob import Btf
-from pybpfload.errors import ObjectError, printable
-from pybpfload.linker import LinkedProgram, Relocation, link
+from pybpfload.errors import printable
+from pybpfload.files import read_file
+from pybpfload.linker import LinkedProgram, Relocation, link, named_relocations
 from pybpfload.reader import fill
 from pybpfload.spec import ObjectParts
 from pybpfload.uapi import ProgType
@@ -36,6 +37,17 @@ class Relocated(NamedTuple):
 
 class ObjectSpec(ObjectParts):
     """What an object file says; change it freely before it is loaded."""
+
+    @property
+    def relocations(self) -> list[Relocation]:
+        """Every CO-RE relocation, program by program, as the object has it: each with ``resolution.target`` None.
+
+        `relocate` decides them against a kernel's types.
+
+        Raises:
+            RelocationError: a relocation is malformed.
+        """
+        return [relo for program in self.programs.values() for relo in named_relocations(self, program)]
 
     def relocate(self, *targets: Btf) -> Relocated:
         """The code of all programs as it would be loaded on a kernel with these types.
@@ -77,10 +89,7 @@ def read_object(
         data, label = source, name or "object"
     else:
         label = os.fspath(source)
-        with open(source, "rb") as file:
-            data = file.read(MAX_SIZE + 1)
-        if len(data) > MAX_SIZE:
-            raise ObjectError(f"{label}: larger than {MAX_SIZE} bytes")
+        data = read_file(source, MAX_SIZE)
     label = printable(label)
     spec = ObjectSpec(name if name is not None else os.path.basename(label).split(".")[0], label)
     fill(spec, data, prog_types=prog_types or {}, strict=strict)

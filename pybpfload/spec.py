@@ -28,6 +28,7 @@ __all__ = [
     "ProgramSpec",
     "Ref",
     "RefKind",
+    "StructOps",
     "Variable",
     "Variables",
 ]
@@ -118,6 +119,20 @@ class ProgramSpec:
         return f"<ProgramSpec {printable(self.name)} SEC({printable(self.section)!r})>"
 
 
+class StructOps(NamedTuple):
+    """A kernel struct of functions, as the object fills it in.
+
+    Attributes:
+        type_id: of the struct in the object's BTF.
+        data: its bytes; functions are zero.
+        programs: member to the name of its program.
+    """
+
+    type_id: int
+    data: bytes
+    programs: dict[str, str]
+
+
 class MapSpec:
     """A map to be created.
 
@@ -127,8 +142,10 @@ class MapSpec:
         pin_by_name: whether it asks to be pinned under its name.
         inner: what a map-in-map holds.
         values: initial contents of a map-in-map or a program array: index to symbol name.
+        struct_ops: of a STRUCT_OPS map: what the kernel shall register.
+        autocreate: whether load() creates it.
         extra: bytes behind a definition in a ``maps`` section, which only iproute2 understands.
-        content: of a data section: its one value. None for other maps.
+        content: of a data section: its one value; of an arena: how its memory begins. None for other maps.
     """
 
     def __init__(
@@ -148,6 +165,8 @@ class MapSpec:
         inner: MapSpec | None = None,
         content: bytearray | None = None,
         extra: bytes = b"",
+        struct_ops: StructOps | None = None,
+        autocreate: bool = True,
     ) -> None:
         self.name = name
         self.type = type
@@ -164,6 +183,8 @@ class MapSpec:
         self.values: dict[int, str] = {}
         self.content = content
         self.extra = extra
+        self.struct_ops = struct_ops
+        self.autocreate = autocreate
 
     @property
     def frozen(self) -> bool:
@@ -257,6 +278,7 @@ class ObjectParts:
     Attributes:
         name: for error messages and map names: the file's name up to its first dot.
         programs, maps, variables, externs: by name.
+        data: the maps that hold data sections, by section.
         functions: all code, by section and offset.
         btf, btf_ext: None when the object has none.
         records: map name to the layout of its records, from RECORD_TYPE anchors.
@@ -276,11 +298,13 @@ class ObjectParts:
         self.functions: dict[FunctionKey, Function] = {}
         self.programs: dict[str, ProgramSpec] = {}
         self.maps: dict[str, MapSpec] = {}
+        self.data: dict[str, MapSpec] = {}
         self.variables = Variables()
         self.externs: dict[str, ExternSpec] = {}
         self.btf: Btf | None = None
         self.btf_ext: BtfExt | None = None
         self.records: dict[str, RecordLayout] = {}
+        self._tags: list[tuple[int, int, str]] | None = None
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {printable(self.name)}: {len(self.programs)} programs, {len(self.maps)} maps>"
@@ -309,6 +333,8 @@ class ObjectParts:
         file, text = self.btf.string(best.file), self.btf.string(best.line).strip()
         return printable(f"{file.rsplit('/', 1)[-1]}:{best.number}: {text}")
 
-    def called(self, key: FunctionKey) -> list[Ref]:
-        """The functions that a function refers to, in order."""
-        return [r for r in self.functions[key].refs.values() if r.kind in (RefKind.CALL, RefKind.FUNC_ADDRESS)]
+    def decl_tags(self) -> list[tuple[int, int, str]]:
+        """Its declaration tags: type id, component or -1, text."""
+        if self._tags is None:
+            self._tags = self.btf.decl_tags() if self.btf else []
+        return self._tags

@@ -16,6 +16,7 @@ from typing import Union
 from pybpfload.btf.blob import Btf
 from pybpfload.elf import ElfFile
 from pybpfload.errors import BtfError, UnsupportedError, printable
+from pybpfload.files import Path, read_file
 
 __all__ = ["KernelTypes", "kernel_btf", "kernel_types", "module_btf", "read_btf"]
 
@@ -31,10 +32,10 @@ VMLINUX_PATHS = (
     "/usr/lib/debug/boot/vmlinux-{}.debug",
     "/usr/lib/debug/lib/modules/{}/vmlinux",
 )
-MAX_SIZE = 1 << 30
+MAX_SIZE = 256 << 20
 RAW_MAGICS = (b"\x9f\xeb", b"\xeb\x9f")
 
-Source = Union[str, "os.PathLike[str]", bytes]
+Source = Union[Path, bytes]
 
 
 def read_btf(source: Source, *, base: Btf | None = None, name: str | None = None) -> Btf:
@@ -59,7 +60,7 @@ def read_btf(source: Source, *, base: Btf | None = None, name: str | None = None
     with open(path, "rb") as file:
         head = file.read(4)
         if head[:2] in RAW_MAGICS:
-            return _parse(head + file.read(MAX_SIZE), label, base)
+            return Btf(read_file(path, MAX_SIZE), base=base, name=label)
         if head != b"\x7fELF":
             raise BtfError(f"{label}: neither BTF nor ELF: it begins with {head.hex(' ') or 'nothing'}")
         # A vmlinux has hundreds of megabytes, and its BTF is a few of them.

@@ -245,6 +245,7 @@ class MapFlag(enum.IntFlag):
     MMAPABLE = 1024
     PRESERVE_ELEMS = 2048
     INNER_MAP = 4096
+    LINK = 8192
     PATH_FD = 16384
     VTYPE_BTF_OBJ_FD = 32768
     TOKEN_FD = 65536

@@ -28,7 +28,7 @@ ENUMS = (
 )
 # Anonymous enums, found by one of their members; only members that match the pattern.
 FLAGS = (
-    ("MapFlag", "BPF_F_NO_PREALLOC", r"BPF_F_(?!LINK$)"),
+    ("MapFlag", "BPF_F_NO_PREALLOC", r"BPF_F_"),
     ("UpdateFlag", "BPF_NOEXIST", r"BPF_"),
 )
 # Not in the BTF of the kernel that this was generated from. Linux 7.0 and newer.

@@ -127,13 +127,13 @@ def _ref(
     place = (section.number, symbol.value + (addend if symbol.type == e.STT_SECTION else 0))
     if place in maps_at:
         return Ref(slot, RefKind.MAP, maps_at[place])
-    data_map = spec.maps.get(section.name)
+    data_map = spec.data.get(section.name)
     if data_map is None or data_map.content is None:
         raise RelocationError(f"{where}symbol `{name}` in section `{printable(section.name)}` is neither map nor data")
     offset = symbol.value + addend
     if not 0 <= offset <= len(data_map.content):
         raise RelocationError(f"{where}offset {offset} is outside section `{printable(section.name)}`")
-    return Ref(slot, RefKind.DATA, section.name, offset)
+    return Ref(slot, RefKind.DATA, data_map.name, offset)
 
 
 def read_programs(elf: ElfFile, spec: ObjectParts, prog_types: Mapping[str, ProgType], strict: bool) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import mmap
+
 from pybpfload import elf as e
 from pybpfload.btf import types as t
 from pybpfload.btf.layout import codec_of, layout_of
@@ -14,6 +16,7 @@ from pybpfload.uapi import MapFlag, MapType
 __all__ = ["RECORDS", "read_data_maps", "read_records", "read_variables"]
 
 RECORDS = ".records"
+ARENA_SECTION = ".addr_space.1"
 RECORD_SUFFIX = "__record"
 MAX_DATA = 64 << 20
 
@@ -30,6 +33,9 @@ def read_data_maps(elf: ElfFile, spec: ObjectParts) -> None:
 
     Read-only data gets RDONLY_PROG, so that the verifier knows its contents.
     """
+    arena = elf.section(ARENA_SECTION)
+    if arena is not None and arena.size:
+        _read_arena(elf, spec, arena)
     datasecs = {}
     if spec.btf is not None:
         datasecs = {x.name: x for x in spec.btf if isinstance(x, t.Datasec)}
@@ -40,7 +46,7 @@ def read_data_maps(elf: ElfFile, spec: ObjectParts) -> None:
             raise ObjectError(f"{spec.source}: two sections or maps are called `{printable(section.name)}`")
         data = elf.data(section)
         datasec = datasecs.get(section.name)
-        spec.maps[section.name] = MapSpec(
+        spec.maps[section.name] = spec.data[section.name] = MapSpec(
             section.name,
             MapType.ARRAY,
             key_size=4,
@@ -52,13 +58,25 @@ def read_data_maps(elf: ElfFile, spec: ObjectParts) -> None:
         )
 
 
+def _read_arena(elf: ElfFile, spec: ObjectParts, section: ElfSection) -> None:
+    """Variables with an address space of their own lie at the start of the object's one arena."""
+    arenas = [m for m in spec.maps.values() if m.type is MapType.ARENA]
+    if len(arenas) != 1 or section.size > arenas[0].max_entries * mmap.PAGESIZE:
+        raise ObjectError(
+            f"{spec.source}: {ARENA_SECTION}: {section.size} bytes and {len(arenas)} arenas, "
+            "expected one that is large enough"
+        )
+    arenas[0].content = bytearray(elf.data(section).ljust(section.size, b"\0"))
+    spec.data[section.name] = arenas[0]
+
+
 def read_variables(spec: ObjectParts) -> None:
     """The variables of the data sections that BTF names."""
     btf = spec.btf
     if btf is None:
         return
     for datasec in btf:
-        data_map = spec.maps.get(datasec.name)
+        data_map = spec.data.get(datasec.name)
         if data_map is None or data_map.content is None or not isinstance(datasec, t.Datasec):
             continue
         for entry in datasec.vars:

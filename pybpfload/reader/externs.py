@@ -64,7 +64,7 @@ def _lay_out(spec: ObjectParts, btf: Btf, datasec: t.Datasec) -> None:
         return
     entries = sorted(places.values(), key=lambda v: v.offset)
     btf.replace(datasec._replace(size=at, vars=tuple(entries)))
-    spec.maps[".kconfig"] = MapSpec(
+    spec.maps[".kconfig"] = spec.data[".kconfig"] = MapSpec(
         ".kconfig",
         MapType.ARRAY,
         key_size=4,

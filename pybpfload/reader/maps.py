@@ -37,7 +37,7 @@ def read_maps(elf: ElfFile, spec: ObjectParts) -> dict[tuple[int, int], str]:
 
 
 def _read_legacy(elf: ElfFile, spec: ObjectParts, section: ElfSection) -> dict[tuple[int, int], str]:
-    """struct bpf_map_def: type, key size, value size, entries and flags. iproute2 adds fields of its own."""
+    """Struct bpf_map_def: type, key size, value size, entries and flags. iproute2 adds fields of its own."""
     data = elf.data(section)
     symbols = [
         s

@@ -14,6 +14,7 @@ from pybpfload.reader.code import read_functions, read_programs
 from pybpfload.reader.data import read_data_maps, read_records, read_variables
 from pybpfload.reader.externs import read_externs
 from pybpfload.reader.maps import read_maps
+from pybpfload.reader.structops import read_struct_ops
 from pybpfload.spec import ObjectParts
 from pybpfload.uapi import ProgType
 
@@ -44,6 +45,7 @@ def fill(spec: ObjectParts, data: bytes, *, prog_types: Mapping[str, ProgType], 
     read_programs(elf, spec, prog_types, strict)
     read_variables(spec)
     read_records(spec)
+    read_struct_ops(elf, spec)
 
 
 def _read_texts(elf: ElfFile, spec: ObjectParts) -> None:
