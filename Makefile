@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: MIT
+# Everything is set up on demand: a virtual environment in .venv, Debian packages only for the tests.
+
+PYTHON ?= python3
+VENV ?= .venv
+# Passed on by run, test and bench: make run ARGS="--duration 10", make test ARGS="-k ringbuf"
+ARGS ?=
+
+ZIPAPP := dist/crypto-tracer.pyz
+# Another PYTHON is another stamp, so changing it sets up the environment anew.
+STAMP := $(VENV)/.for-$(subst /,_,$(PYTHON))
+IN_VENV := $(VENV)/bin/python
+AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
+SOURCES := $(shell find pybpfload tracer bpf/objects \( -name '*.py' -o -name '*.bpf.o' \) 2>/dev/null)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+.PHONY: help
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: $(ZIPAPP) ## show what this host does with cryptography, until Ctrl-C (ARGS="--duration 10")
+	@trap : INT; $(AS_ROOT) $(IN_VENV) -I $(ZIPAPP) monitor $(ARGS) || [ $$? -eq 130 ] # 130: Ctrl-C
+
+.PHONY: test
+test: $(STAMP)-dev ## run the tests (ARGS="tests/unit -k btf")
+	@tools/setup_tests.sh
+	@$(IN_VENV) -m pytest $(ARGS)
+
+.PHONY: check
+check: $(STAMP)-dev ## lint and type-check
+	$(IN_VENV) -m ruff check .
+	$(IN_VENV) -m ruff format --check .
+	$(IN_VENV) -m mypy
+
+.PHONY: format
+format: $(STAMP)-dev ## lay out the code, sort imports
+	$(IN_VENV) -m ruff format .
+	$(IN_VENV) -m ruff check --fix .
+
+.PHONY: objects
+objects: $(STAMP)-dev ## compile the BPF objects for every architecture (needs clang-19)
+	@tools/setup_tests.sh
+	$(IN_VENV) tools/build_objects.py
+
+.PHONY: zipapp
+zipapp: $(ZIPAPP) ## build dist/crypto-tracer.pyz, the single-file program
+
+$(ZIPAPP): $(STAMP) $(SOURCES) tools/build_zipapp.py
+	@$(IN_VENV) tools/build_zipapp.py --output $@
+
+.PHONY: bench
+bench: $(ZIPAPP) ## measure start, stop and memory, beside other tools where installed
+	@$(AS_ROOT) $(IN_VENV) -m bench $(ARGS)
+
+.PHONY: picture
+picture: $(ZIPAPP) $(STAMP)-dev ## draw docs/images/monitor.svg from a real run (needs jq)
+	@$(AS_ROOT) $(IN_VENV) tools/picture.py
+
+.PHONY: clean
+clean: ## remove all that was made, the virtual environments too
+	rm -rf .venv .venv-* dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# What the product needs, and what developing it needs.
+$(STAMP): requirements-zipapp.txt tools/setup_venv.sh
+	@tools/setup_venv.sh $(VENV) $(PYTHON) requirements-zipapp.txt
+	@touch $@
+
+$(STAMP)-dev: $(STAMP) requirements-dev.txt
+	@tools/setup_venv.sh $(VENV) $(PYTHON) requirements-dev.txt
+	@touch $@

@@ -1,0 +1,133 @@
+"""The single file: whole, small, reproducible, and it leaves nothing on the disk."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.support.builds import build_zipapp, copy_tree, run
+from tests.support.sources import ROOT
+from tools.build_zipapp import BuildError, Vendored, check_oldest_python, vendored_files
+
+MAX_SIZE = 3_000_000
+NOT_NEEDED = ("pygments", "markdown_it", "mdurl")
+
+# Imports every module of the archive, as source or as bytecode, and prints where each came from.
+IMPORT_ALL = """
+import importlib, sys, zipfile
+archive, front = sys.argv[1:]
+sys.path.insert(0, archive + front)
+import tracer
+tracer.__path__.append(archive + "/tracer")
+for name in zipfile.ZipFile(archive).namelist():
+    if name.endswith(".py") and not name.endswith("__main__.py"):
+        module = importlib.import_module(name[:-3].replace("/", ".").removesuffix(".__init__"))
+        print(module.__file__)
+"""
+FIRST_OBJECT = """
+import sys
+sys.path[:0] = sys.argv[1:]
+import tracer
+tracer.__path__.append(sys.argv[2] + "/tracer")
+from tracer import objects
+sys.stdout.buffer.write(objects.read("file_open_trace", machine="x86_64"))
+"""
+
+
+def test_zipapp_is_one_executable_file_of_small_size(zipapp):
+    """Mode, first line and size are what `sudo ./crypto-tracer.pyz` and a download need."""
+    assert stat.S_IMODE(zipapp.stat().st_mode) == 0o755
+    assert zipapp.read_bytes().startswith(b"#!/usr/bin/env -S python3 -I\nPK")
+    assert zipapp.stat().st_size <= MAX_SIZE
+
+
+def test_zipapp_holds_what_is_needed_and_no_more(zipapp):
+    """Code and bytecode of four packages, the objects, the licences."""
+    names = zipfile.ZipFile(zipapp).namelist()
+    tag = sys.implementation.cache_tag
+    assert names == sorted(names)
+    assert "tracer/_objects/x86_64/file_open_trace.bpf.o" in names
+    assert "tracer/_objects/arm64/file_open_trace.bpf.o" in names
+    assert {f"_bc/{tag}/{package}/__init__.pyc" for package in ("pybpfload", "tracer", "elftools", "rich")} < set(names)
+    assert "LICENSE" in names
+    assert "LICENSES/GPL-2.0-only.txt" in names
+    assert (
+        len([name for name in names if re.match(r"licenses/(construct|(pyelftools|rich)-[0-9.]+)/LICENSE$", name)]) == 3
+    )
+    assert [name for name in names if any(package in name for package in NOT_NEEDED)] == []
+    assert [name for name in names if name.startswith("_bc/") and not name.endswith(".pyc")] == []
+
+
+def test_zipapp_from_a_copy_is_byte_identical(zipapp, tmp_path):
+    """Neither file times, nor the place, nor the order of a directory shows in the result."""
+    copy = copy_tree(tmp_path / "copy")
+    again = build_zipapp(tmp_path / "again.pyz", root=copy)
+    assert again.read_bytes() == zipapp.read_bytes()
+
+
+@pytest.mark.parametrize("front", ["", f"/_bc/{sys.implementation.cache_tag}"], ids=["source", "bytecode"])
+def test_zipapp_modules_all_import_without_site_packages(zipapp, front):
+    """Nothing that was left out is missed by what was put in."""
+    result = run([sys.executable, "-I", "-S", "-W", "ignore", "-c", IMPORT_ALL, str(zipapp), front])
+    paths = result.stdout.splitlines()
+    assert len(paths) > 100
+    ending = ".pyc" if front else ".py"
+    assert [path for path in paths if not (path.startswith(f"{zipapp}{front}/") and path.endswith(ending))] == []
+
+
+def test_zipapp_gives_object_bytes_beside_bytecode(zipapp):
+    """The bytecode directory holds no data: objects are still found, and are the committed ones."""
+    front = f"{zipapp}/_bc/{sys.implementation.cache_tag}"
+    command = [sys.executable, "-I", "-S", "-c", FIRST_OBJECT, front, str(zipapp)]
+    result = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+    assert result.stdout == (ROOT / "bpf" / "objects" / "x86_64" / "file_open_trace.bpf.o").read_bytes()
+
+
+def test_zipapp_runs_by_itself_and_unpacks_nothing(zipapp, tmp_path):
+    """Started by its first line, in a directory that is not its own, it writes no file anywhere it could."""
+    alone = Path(shutil.copy(zipapp, tmp_path / "tool.pyz"))
+    home = tmp_path / "home"
+    home.mkdir()
+    python = tmp_path / "bin"
+    python.mkdir()
+    (python / "python3").symlink_to(os.path.realpath(sys.executable))
+    environment = {"PATH": f"{python}:{os.defpath}", "HOME": str(home), "TMPDIR": str(home)}
+    result = run([str(alone), "--version"], env=environment, cwd=home)
+    version = re.search(r'"([0-9.a-z]+)"', (ROOT / "pybpfload" / "_version.py").read_text())
+    assert version is not None
+    assert version[1] in result.stdout
+    assert list(home.iterdir()) == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bin", "home", "tool.pyz"]
+
+
+def test_zipapp_runs_from_source_on_a_python_without_bytecode(zipapp, tmp_path):
+    """An interpreter that the archive has no bytecode for is served as well: its tag is not in the table."""
+    script = (
+        "import runpy, sys\n"
+        "sys.implementation.cache_tag = 'cpython-399'\n"
+        f"sys.argv = [{str(zipapp)!r}, '--version']\n"
+        f"runpy.run_path({str(zipapp)!r}, run_name='__main__')\n"
+    )
+    assert run([sys.executable, "-I", "-c", script]).stdout.startswith("crypto-tracer")
+
+
+def test_zipapp_refuses_a_distribution_for_newer_pythons_only():
+    """The archive promises 3.9, so what it carries has to keep that."""
+    check_oldest_python("rich", "15.0.0", ">=3.9.0")
+    check_oldest_python("rich", "15.0.0", None)
+    with pytest.raises(BuildError, match=r"pyelftools 0\.33 needs Python 3\.10"):
+        check_oldest_python("pyelftools", "0.33", ">=3.10")
+
+
+def test_zipapp_refuses_a_distribution_that_is_not_installed():
+    """The text names it and where the version is pinned."""
+    with pytest.raises(BuildError, match=r"no-such-thing is not installed .* requirements-zipapp\.txt"):
+        vendored_files(Vendored("no-such-thing", "nothing"))

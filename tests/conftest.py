@@ -1,0 +1,31 @@
+"""Gates for tests marked `kernel`, and artefacts that several tests look at. See docs/testing.md."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support import gates
+from tests.support.builds import build_zipapp
+
+
+@pytest.fixture(autouse=True)
+def _kernel_gate(request):
+    """Lets a kernel test run where it can, and fails it for whatever it leaves behind."""
+    if request.node.get_closest_marker("kernel") is None:
+        yield
+        return
+    reason = gates.why_no_kernel_tests()
+    if reason:
+        gates.skip_or_fail(reason)
+    leaks = gates.Leaks()
+    with gates.watched_door(leaks):
+        yield
+    left = leaks.check()
+    if left:
+        pytest.fail("left behind:\n  " + "\n  ".join(left), pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def zipapp(tmp_path_factory):
+    """The single file, built from this tree for this interpreter."""
+    return build_zipapp(tmp_path_factory.mktemp("zipapp") / "crypto-tracer.pyz")

@@ -1,0 +1,292 @@
+# SPDX-License-Identifier: MIT
+"""Build `dist/crypto-tracer.pyz`: the whole program in one file that any Python from 3.9 on runs.
+
+The archive holds our two packages, the BPF objects, pyelftools and rich as source, and beside the source the
+bytecode for chosen interpreters under `_bc/<cache tag>/`. Python writes no bytecode cache for what it imports
+from a zip, so without this part it would compile pyelftools and rich again at every start (150 to 300 ms).
+
+The same tree and the same interpreters give the same bytes:
+
+- entries are sorted, with one fixed date and mode, and nothing else of the file system gets in;
+- bytecode is compiled in a clean process with a fixed hash seed, each file named by its path in the archive,
+  and carries the hash of its source instead of a time.
+
+Why not the standard `zipapp` module, and why bytecode: docs/decisions/.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+OUTPUT = ROOT / "dist" / "crypto-tracer.pyz"
+SHEBANG = b"#!/usr/bin/env -S python3 -I\n"
+OLDEST_PYTHON = (3, 9)
+OWN_PACKAGES = ("pybpfload", "tracer")
+# Name in the archive and in the checkout. pyelftools contains construct, and its wheel leaves construct's licence out.
+LICENCES = {
+    "LICENSE": "LICENSE",
+    "LICENSES/MIT.txt": "LICENSES/MIT.txt",
+    "LICENSES/GPL-2.0-only.txt": "LICENSES/GPL-2.0-only.txt",
+    "licenses/construct/LICENSE": "LICENSES/third-party/construct.txt",
+}
+OBJECTS = "bpf/objects"
+OBJECTS_IN_ARCHIVE = "tracer/_objects"
+
+# The date of every entry: the first that a zip file can hold.
+DATE = (1980, 1, 1, 0, 0, 0)
+MODE = 0o100644 << 16
+UNIX = 3
+
+
+@dataclass(frozen=True)
+class Vendored:
+    """A distribution that goes into the archive, less the modules that nothing of ours can reach."""
+
+    distribution: str
+    package: str
+    leave_out: tuple[str, ...] = ()
+
+
+VENDORED = (
+    Vendored("pyelftools", "elftools"),
+    # What needs Pygments or markdown-it (neither is carried along), what runs on Windows only, and demos.
+    Vendored(
+        "rich",
+        "rich",
+        (
+            "__main__.py",
+            "_win32_console.py",
+            "_windows.py",
+            "_windows_renderer.py",
+            "diagnose.py",
+            "logging.py",
+            "markdown.py",
+            "syntax.py",
+            "traceback.py",
+        ),
+    ),
+)
+
+MAIN = '''\
+"""Start crypto-tracer from its single file."""
+import sys
+
+if sys.version_info < {oldest!r}:
+    sys.exit("crypto-tracer: needs Python {oldest_text} or newer, this is %d.%d" % sys.version_info[:2])
+
+from _frozen_importlib_external import MAGIC_NUMBER
+
+ARCHIVE = sys.path[0]
+BYTECODE = {bytecode!r}  # cache tag: magic number
+
+if BYTECODE.get(sys.implementation.cache_tag) == MAGIC_NUMBER:
+    sys.path.insert(0, ARCHIVE + "/_bc/" + sys.implementation.cache_tag)
+    # The bytecode directory holds code only: data files lie in the package itself.
+    import tracer
+
+    tracer.__path__.append(ARCHIVE + "/tracer")
+
+from tracer.cli import main
+
+sys.exit(main())
+'''
+
+# Runs in the interpreter that the bytecode is for. Prints which one that is.
+COMPILER = """
+import json, os, py_compile, sys
+from _frozen_importlib_external import MAGIC_NUMBER
+source, target = sys.argv[1:]
+for name in json.load(sys.stdin):
+    py_compile.compile(
+        os.path.join(source, name), os.path.join(target, name + "c"), name, doraise=True, optimize=0,
+        invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+    )
+print(json.dumps([sys.implementation.cache_tag, MAGIC_NUMBER.hex(), list(sys.version_info[:2])]))
+"""
+
+
+class BuildError(Exception):
+    """The archive cannot be built; the text says why."""
+
+
+def main() -> int:
+    """Build from the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--output", type=Path, default=OUTPUT, metavar="FILE", help="default: %(default)s")
+    parser.add_argument(
+        "--python",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="carry bytecode for this interpreter too; may be given several times",
+    )
+    options = parser.parse_args()
+    try:
+        size = build(options.output, pythons=(sys.executable, *options.python))
+    except BuildError as error:
+        print(f"build_zipapp: {error}", file=sys.stderr)
+        return 1
+    print(f"{options.output}: {size} bytes")
+    return 0
+
+
+def build(output: Path, *, pythons: tuple[str, ...] = (sys.executable,), root: Path = ROOT) -> int:
+    """Write the archive and return its size in bytes.
+
+    Args:
+        output: replaced in one step when everything has gone well.
+        pythons: interpreters to carry bytecode for.
+        root: the checkout to build from.
+
+    Raises:
+        BuildError: something that belongs into the archive is missing or does not fit.
+    """
+    sources = own_sources(root)
+    entries = own_data(root)
+    for vendored in VENDORED:
+        package, licences = vendored_files(vendored)
+        sources.update(package)
+        entries.update(licences)
+    bytecode: dict[str, bytes] = {}
+    for python in pythons:
+        tag, magic, compiled = compile_all(python, sources)
+        if tag not in bytecode:
+            bytecode[tag] = magic
+            entries.update(compiled)
+    entries.update(sources)
+    entries["__main__.py"] = MAIN.format(
+        oldest=OLDEST_PYTHON,
+        oldest_text=".".join(map(str, OLDEST_PYTHON)),
+        bytecode=dict(sorted(bytecode.items())),
+    ).encode()
+    return write_archive(output, entries)
+
+
+def own_sources(root: Path) -> dict[str, bytes]:
+    """Archive name and text of each module of our packages."""
+    sources = {}
+    for package in OWN_PACKAGES:
+        if not (root / package / "__init__.py").exists():
+            raise BuildError(f"{root / package}: no such package")
+        sources.update(python_files(root, package))
+    return sources
+
+
+def python_files(base: Path, package: str) -> dict[str, bytes]:
+    """Archive name and text of each module under `base/package`, editors' hidden files left out."""
+    return {
+        path.relative_to(base).as_posix(): path.read_bytes()
+        for path in (base / package).rglob("*.py")
+        if not path.name.startswith(".")
+    }
+
+
+def own_data(root: Path) -> dict[str, bytes]:
+    """The BPF objects of every architecture, and our licence texts."""
+    objects = root / OBJECTS
+    entries = {
+        f"{OBJECTS_IN_ARCHIVE}/{path.relative_to(objects).as_posix()}": path.read_bytes()
+        for path in objects.rglob("*.bpf.o")
+    }
+    if not entries:
+        raise BuildError(f"{objects}: no *.bpf.o below; `make objects` builds them")
+    entries.update((name, (root / path).read_bytes()) for name, path in LICENCES.items())
+    return entries
+
+
+def vendored_files(vendored: Vendored) -> tuple[dict[str, bytes], dict[str, bytes]]:
+    """Modules and licence texts of an installed distribution."""
+    try:
+        distribution = importlib.metadata.distribution(vendored.distribution)
+    except importlib.metadata.PackageNotFoundError:
+        raise BuildError(
+            f"{vendored.distribution} is not installed for {sys.executable}; requirements-zipapp.txt pins it"
+        ) from None
+    check_oldest_python(vendored.distribution, distribution.version, distribution.metadata["Requires-Python"])
+    base = Path(str(distribution.locate_file("")))
+    left_out = {f"{vendored.package}/{name}" for name in vendored.leave_out}
+    sources = {name: text for name, text in python_files(base, vendored.package).items() if name not in left_out}
+    folder = f"licenses/{vendored.distribution}-{distribution.version}"
+    licences = {
+        f"{folder}/{file.name}": file.read_binary()
+        for file in distribution.files or ()
+        if re.match(r"[^/]+\.dist-info/(.*/)?(LICEN[CS]E|COPYING|NOTICE)[^/]*$", str(file))
+    }
+    if not licences:
+        raise BuildError(f"{vendored.distribution} {distribution.version}: carries no licence text")
+    return sources, licences
+
+
+def check_oldest_python(name: str, version: str, requires_python: str | None) -> None:
+    """Refuse a release that does not run on the oldest Python the archive promises to run on."""
+    wanted = re.search(r">=?\s*3\.(\d+)", requires_python or "")
+    if wanted and int(wanted[1]) > OLDEST_PYTHON[1]:
+        raise BuildError(
+            f"{name} {version} needs Python 3.{wanted[1]}, the archive promises 3.{OLDEST_PYTHON[1]}: "
+            "install what requirements-zipapp.txt pins"
+        )
+
+
+def compile_all(python: str, sources: dict[str, bytes]) -> tuple[str, bytes, dict[str, bytes]]:
+    """Cache tag, magic number and compiled modules (by archive name) for one interpreter."""
+    names = sorted(sources)
+    with tempfile.TemporaryDirectory() as work:
+        source, target, nowhere = (Path(work, name) for name in ("source", "target", "nowhere"))
+        nowhere.mkdir()
+        for name in names:
+            path = source / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(sources[name])
+        # -I would ignore the hash seed, on which the order of marshalled sets depends; so: an environment
+        # with nothing else in it, no site packages, and an empty current directory.
+        result = subprocess.run(
+            [python, "-s", "-S", "-W", "ignore", "-c", COMPILER, str(source), str(target)],
+            input=json.dumps(names),
+            env={"PYTHONHASHSEED": "0", "PATH": os.defpath},
+            cwd=nowhere,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if result.returncode != 0:
+            raise BuildError(f"{python}: cannot compile: {result.stderr.strip()}")
+        tag, magic, version = json.loads(result.stdout)
+        if tuple(version) < OLDEST_PYTHON:
+            raise BuildError(f"{python}: is Python {version[0]}.{version[1]}, the oldest supported is 3.9")
+        compiled = {f"_bc/{tag}/{name}c": (target / f"{name}c").read_bytes() for name in names}
+    return tag, bytes.fromhex(magic), compiled
+
+
+def write_archive(output: Path, entries: dict[str, bytes]) -> int:
+    """Write an executable zip file with these entries and return its size."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    part = output.with_name(f".{output.name}.{os.getpid()}")
+    try:
+        with part.open("wb") as stream:
+            stream.write(SHEBANG)
+            with zipfile.ZipFile(stream, "w") as archive:
+                for name in sorted(entries):
+                    info = zipfile.ZipInfo(name, DATE)
+                    info.create_system = UNIX
+                    info.external_attr = MODE
+                    archive.writestr(info, entries[name], zipfile.ZIP_DEFLATED, 9)
+        part.chmod(0o755)
+        part.replace(output)
+    finally:
+        part.unlink(missing_ok=True)
+    return output.stat().st_size
+
+
+if __name__ == "__main__":
+    sys.exit(main())

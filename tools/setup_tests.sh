@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# Brings in what the tests use beside Python: Debian packages, and tracefs. Does nothing when all is there.
+# Tests whose tool is missing skip, so what cannot be had is only said; under CI it is an error.
+set -euo pipefail
+
+packages=(
+    # compilers: the test objects, and whether the committed objects are what their sources give
+    clang-19 llvm-19 libbpf-dev linux-libc-dev gcc libc6-dev
+    # second opinions on objects and on the kernel's state
+    bpftool binutils strace procps
+    # programs that the end-to-end tests watch
+    openssl ca-certificates curl jq tmux
+)
+
+unmet() {
+    if [ "${CI:-}" = true ]; then
+        echo "setup_tests: $*: required here" >&2
+        exit 1
+    fi
+    echo "setup_tests: $*: tests that need it will skip" >&2
+}
+
+"$(dirname "$0")/install_packages.sh" "${packages[@]}" || unmet "not all programs are here"
+
+# Links to perf tracepoints take the event's number from tracefs, which a container or a small image may not mount.
+tracefs=/sys/kernel/tracing
+if [ "$(id -u)" -eq 0 ] && [ ! -e "$tracefs/events" ]; then
+    mount -t tracefs tracefs "$tracefs" || unmet "cannot mount tracefs at $tracefs"
+fi
