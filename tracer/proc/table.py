@@ -72,11 +72,11 @@ class ProcessTable:
         return self._known.pop((pid, reader.ticks(start_ns)), None)
 
     def look_around(self, within_s: float = LOOK_AROUND_S) -> None:
-        """Remember the processes that run now, as far as the time allows; events wait meanwhile."""
+        """Remember the processes that run now, the newest first, as far as the time allows; events wait meanwhile."""
         if not self._capacity:
             return
         until = time.monotonic() + within_s
-        for pid in reader.running()[-self._capacity :]:
+        for pid in sorted(reader.running(), reverse=True)[: self._capacity]:
             try:
                 found = reader.executable(pid)
                 key = (pid, reader.identity(pid).start_ticks)

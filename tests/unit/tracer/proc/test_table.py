@@ -153,9 +153,11 @@ def test_look_around_remembers_running_processes(proc):
     assert processes.ended(8, 5 * TICK_NS) is None
 
 
-def test_look_around_ends_in_time(proc):
-    """On a host with very many processes the rest is looked at when its events come."""
+def test_look_around_ends_in_time_with_the_newest(proc):
+    """On a host with very many processes those that began last come first; the rest waits for its events."""
     proc.processes = dict.fromkeys(range(1, 100), ("/bin/x", 5, "x"))
     processes = ProcessTable()
     processes.look_around(within_s=0)
+    proc.processes = {}
     assert len(processes) == 1
+    assert processes.ended(99, 5 * TICK_NS) == "/bin/x"
