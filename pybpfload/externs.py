@@ -5,6 +5,7 @@ Source: bpf_object__resolve_externs(), bpf_object__relocate_data() in libbpf.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from pybpfload import insn, kconfig
@@ -82,7 +83,9 @@ class Externs:
         found = self._resolve(ref.name)
         op = insn.read(code, ref.slot)
         if found is None:
-            number = list(self._spec.externs).index(ref.name)
+            # As libbpf counts: options first, then symbols by name.
+            rows = sorted((e.section != ".kconfig", os.fsencode(e.name)) for e in self._spec.externs.values())
+            number = rows.index((True, os.fsencode(ref.name)))
             insn.write(code, ref.slot, insn.Insn(insn.CALL, 0, 0, 0, insn.POISON_KFUNC + number))
             return
         slot = self._slot(found.module) if found.module else 0

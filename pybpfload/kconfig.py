@@ -8,7 +8,6 @@ Source: bpf_object__read_kconfig_file(), set_kcfg_value_*() in libbpf.
 
 from __future__ import annotations
 
-import gzip
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -38,6 +37,8 @@ def parse_config(text: str) -> dict[str, str]:
 
 def read_config() -> dict[str, str]:
     """The running kernel's configuration; empty when it is nowhere to be found."""
+    import gzip  # only here: it takes longer to import than all that follows
+
     openers: tuple[Callable[[], bytes], ...] = (
         lambda: read_file(f"/boot/config-{os.uname().release}", MAX_CONFIG),
         lambda: gzip.decompress(read_file("/proc/config.gz", MAX_CONFIG)),

@@ -23,7 +23,15 @@ from pybpfload.core import Resolution, Resolver, patch
 from pybpfload.errors import CoreError, ObjectError, RelocationError, printable
 from pybpfload.spec import Function, FunctionKey, ObjectParts, ProgramSpec, Ref, RefKind
 
-__all__ = ["LinkedProgram", "Relocation", "core_relocations", "link", "named_relocations", "needs_kernel_btf", "reachable"]
+__all__ = [
+    "LinkedProgram",
+    "Relocation",
+    "core_relocations",
+    "link",
+    "named_relocations",
+    "needs_kernel_btf",
+    "reachable",
+]
 
 EXCEPTION_TAG = "exception_callback:"
 MAX_SLOTS = 1_000_000  # BPF_COMPLEXITY_LIMIT_INSNS: the kernel takes no longer program

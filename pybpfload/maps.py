@@ -186,7 +186,14 @@ def _entries(spec: MapSpec) -> int:
 
 
 def create_map(
-    spec: MapSpec, *, name: str, btf: Btf | None = None, btf_fd: int = -1, kernel_value: int = 0, module_fd: int = -1
+    spec: MapSpec,
+    *,
+    name: str,
+    btf: Btf | None = None,
+    btf_fd: int = -1,
+    kernel_value: int = 0,
+    module_fd: int = -1,
+    inner_fd: int = -1,
 ) -> Map:
     """Create a map.
 
@@ -194,12 +201,11 @@ def create_map(
         name: as the kernel shall show it; 15 characters are kept.
         btf: for typed keys and values. btf_fd: the same BTF in the kernel, or -1.
         kernel_value: the type of the value in the kernel's BTF, for struct_ops; `module_fd`: or in a module's.
+        inner_fd: a map like those that a map of maps will hold.
 
     Raises:
         SyscallError: the kernel refused.
     """
-    if spec.inner is not None or spec.values:
-        raise ObjectError(f"map `{printable(spec.name)}`: maps in maps cannot be created yet")
     if any(spec.extra):
         raise ObjectError(
             f"map `{printable(spec.name)}`: has fields that only iproute2 understands: {spec.extra.hex()}"
@@ -211,6 +217,8 @@ def create_map(
         attr.numa_node = spec.numa_node
     if btf_fd >= 0 and spec.value_type and spec.type not in WITHOUT_BTF:
         attr.btf_fd, attr.btf_key_type_id, attr.btf_value_type_id = btf_fd, spec.key_type, spec.value_type
+    if inner_fd >= 0:
+        attr.inner_map_fd = inner_fd
     if kernel_value:
         attr.btf_fd, attr.btf_vmlinux_value_type_id = max(btf_fd, 0), kernel_value
         if module_fd >= 0:

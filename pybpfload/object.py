@@ -173,6 +173,7 @@ class _Loader:
         for map_spec in spec.maps.values():
             if map_spec.struct_ops and map_spec.autocreate:
                 self._enter_programs(map_spec)
+            self._enter_values(map_spec)
 
     def _load_btf(self) -> Fd | None:
         """The object's BTF for the kernel; None when there is none, or the kernel refuses it."""
@@ -207,7 +208,12 @@ class _Loader:
             return shared
         is_data = spec.content is not None and spec.type is MapType.ARRAY
         name = _data_map_name(self._spec.name, spec.name) if is_data else spec.name
-        created = create_map(spec, name=name, btf=self._spec.btf, btf_fd=self._btf_fd)
+        inner_fd = -1
+        with ExitStack() as template:
+            if spec.inner is not None:
+                inner = create_map(spec.inner, name=spec.inner.name, btf=self._spec.btf, btf_fd=self._btf_fd)
+                inner_fd = template.enter_context(inner).fileno()
+            created = create_map(spec, name=name, btf=self._spec.btf, btf_fd=self._btf_fd, inner_fd=inner_fd)
         self._stack.callback(created.close)
         if spec.type is MapType.ARENA:
             # Its address has to be known before a program that uses it is verified.
@@ -238,6 +244,16 @@ class _Loader:
         )
         self._stack.callback(created.close)
         return created
+
+    def _enter_values(self, spec: MapSpec) -> None:
+        """The maps or programs that the object puts into a map. Programs that were not loaded are left out."""
+        if spec.name in self._shared or not spec.autocreate:
+            return
+        for index, name in spec.values.items():
+            value = self._obj.maps.get(name) if spec.inner else self._obj.programs.get(name)
+            if value is not None:
+                key = index.to_bytes(4, sys.byteorder)
+                bpf.map_update(self._obj.maps[spec.name].fileno(), key, value.fileno().to_bytes(4, sys.byteorder))
 
     def _enter_programs(self, spec: MapSpec) -> None:
         """Write the value with its programs. Without a link this registers it; closing does not undo that."""

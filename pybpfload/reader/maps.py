@@ -13,12 +13,12 @@ import struct
 from pybpfload.btf import types as t
 from pybpfload.btf.blob import Btf
 from pybpfload.btf.types import Kind
-from pybpfload.elf import STT_NOTYPE, STT_OBJECT, ElfFile, ElfSection
+from pybpfload.elf import SHT_REL, STT_NOTYPE, STT_OBJECT, ElfFile, ElfSection
 from pybpfload.errors import ObjectError, printable
 from pybpfload.spec import MapSpec, ObjectParts
 from pybpfload.uapi import MapType
 
-__all__ = ["read_maps"]
+__all__ = ["read_map_values", "read_maps"]
 
 MAP_IN_MAP = (MapType.ARRAY_OF_MAPS, MapType.HASH_OF_MAPS)
 LEGACY = struct.Struct("<5I")
@@ -152,7 +152,8 @@ def _definition(btf: Btf, name: str, type_id: int, where: str, *, inner: bool) -
     pinning = numbers.get("pinning", 0)
     if pinning not in (0, 1) or (pinning and inner):
         raise ObjectError(f"{where}pinning {pinning}, expected 0 or 1 (by name), and not in an inner map")
-    if map_type in MAP_IN_MAP:
+    if map_type in (*MAP_IN_MAP, MapType.PROG_ARRAY):
+        # They hold descriptors, whatever their definition leaves out.
         numbers.setdefault("key_size", 4)
         numbers.setdefault("value_size", 4)
     return MapSpec(
@@ -181,3 +182,40 @@ def _values(btf: Btf, name: str, member: t.Member, where: str) -> MapSpec | None
     if not isinstance(target, t.FuncProto):
         raise ObjectError(f"{where}`values` is neither an array of maps nor of programs")
     return None
+
+
+def read_map_values(elf: ElfFile, spec: ObjectParts, places: dict[tuple[int, int], str]) -> None:
+    """The initial contents of maps of maps and program arrays: relocations of .maps name them.
+
+    Source: bpf_object__collect_map_relos() in libbpf.
+    """
+    section = elf.section(".maps")
+    if section is None:
+        return
+    btf = spec.types()
+    relocs = [r for s in elf.sections if s.info == section.number and s.type == SHT_REL for r in elf.relocations(s)]
+    symbols = elf.symbols(elf.section(".symtab"))
+    datasec = btf.find(".maps", Kind.DATASEC) if relocs else None
+    entries = datasec.vars if isinstance(datasec, t.Datasec) else ()
+    for reloc in relocs:
+        entry = next((v for v in entries if v.offset <= reloc.offset < v.offset + v.size), None)
+        symbol = symbols[reloc.symbol] if reloc.symbol < len(symbols) else None
+        if entry is None or symbol is None:
+            raise ObjectError(f"{spec.source}: .maps: relocation at {reloc.offset} belongs to no map")
+        owner = spec.maps[btf.type(entry.type).name]
+        where = f"{spec.source}: map `{printable(owner.name)}`: "
+        var = btf.type(entry.type)
+        definition = btf.skip(var.type) if isinstance(var, t.Var) else None
+        last = definition.members[-1] if isinstance(definition, t.Composite) and definition.members else None
+        start = entry.offset + last.bit_offset // 8 if last and last.name == "values" else None
+        if start is None or reloc.offset < start or (reloc.offset - start) % 8:
+            raise ObjectError(f"{where}a relocation at {reloc.offset} is not one of its `values`")
+        index = (reloc.offset - start) // 8
+        name = places.get((symbol.section, symbol.value), "") if symbol.section == section.number else symbol.name
+        wanted = spec.maps if owner.inner else spec.programs
+        if name not in wanted:
+            kind = "map" if owner.inner else "program"
+            raise ObjectError(f"{where}values[{index}] is `{printable(symbol.name)}`, which is no {kind}")
+        if index >= owner.max_entries:
+            raise ObjectError(f"{where}values[{index}] is beyond its {owner.max_entries} entries")
+        owner.values[index] = name

@@ -13,7 +13,7 @@ from pybpfload.errors import BtfError, ObjectError, printable
 from pybpfload.reader.code import read_functions, read_programs
 from pybpfload.reader.data import read_data_maps, read_records, read_variables
 from pybpfload.reader.externs import read_externs
-from pybpfload.reader.maps import read_maps
+from pybpfload.reader.maps import read_map_values, read_maps
 from pybpfload.reader.structops import read_struct_ops
 from pybpfload.spec import ObjectParts
 from pybpfload.uapi import ProgType
@@ -45,6 +45,7 @@ def fill(spec: ObjectParts, data: bytes, *, prog_types: Mapping[str, ProgType], 
     read_programs(elf, spec, prog_types, strict)
     read_variables(spec)
     read_records(spec)
+    read_map_values(elf, spec, maps_at)
     read_struct_ops(elf, spec)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 import pybpfload
@@ -77,3 +79,25 @@ def test_exception_callback_is_appended_last():
     assert [spec.functions[key].name for key, _ in linked.functions] == ["throws", "on_exception"]
     with pybpfload.load(spec) as obj:
         assert "throws" in obj.programs
+
+
+def test_maps_of_maps_and_tail_calls_begin_as_the_object_says():
+    """Static contents: inner maps by index, programs that a tail call reaches."""
+    spec = read("nested")
+    spec.variables["targ_tgid"] = os.getpid()
+    with pybpfload.load(spec) as obj:
+        held = [int.from_bytes(obj.maps["outer"][i.to_bytes(4, "little")], "little") for i in (0, 2, 3)]
+        assert held == [obj.maps["first"].id, obj.maps["second"].id, obj.maps["first"].id]
+        assert obj.maps["outer"].max_entries == 4
+        with pybpfload.attach(obj.programs["jumps"]):
+            os.getppid()
+        reached = obj.variables["reached"]
+        assert reached
+        assert reached % 1000 == 0
+        assert obj.maps["first"][0] > 0
+
+
+def test_map_of_maps_takes_only_maps_like_its_template():
+    """The inner definition is what the kernel compares with."""
+    with pybpfload.load(read("nested")) as obj, pytest.raises(OSError, match="BPF_MAP_UPDATE_ELEM empty"):
+        obj.maps["empty"][bytes(4)] = obj.maps["first"].fileno().to_bytes(4, "little")
