@@ -54,6 +54,7 @@ $(ZIPAPP): $(STAMP) $(SOURCES) tools/build_zipapp.py
 .PHONY: bench
 bench: $(ZIPAPP) ## measure start, stop and memory, beside other tools where installed
 	@$(AS_ROOT) $(IN_VENV) -m bench $(ARGS)
+	@$(IN_VENV) -m bench.btf
 
 .PHONY: picture
 picture: $(ZIPAPP) $(STAMP)-dev ## draw docs/images/monitor.svg from a real run (needs jq)

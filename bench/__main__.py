@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.measure import Run, run, wall_time, workload
+from bench.table import print_row
 
 ROOT = Path(__file__).resolve().parent.parent
 READY_TEXT = "crypto-tracer: ready"
@@ -111,11 +112,6 @@ def print_own(runs: list[Run], zipapp: str, count: int) -> None:
     print_row("--help, ms", f"{min(helped):.0f} / {statistics.median(helped):.0f}")
     print_row("python -c pass, ms", f"{min(bare):.0f} / {statistics.median(bare):.0f}")
     print_row("size of the file, MB", f"{Path(zipapp).stat().st_size / 1e6:.2f}")
-
-
-def print_row(title: str, *cells: str) -> None:
-    """One line of a table."""
-    print(f"{title:24}" + "".join(f"{cell:>24}" for cell in cells))
 
 
 if __name__ == "__main__":

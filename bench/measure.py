@@ -113,8 +113,8 @@ def peak_rss(pid: int) -> int:
     raise RuntimeError(f"pid {pid}: no VmHWM in its status")
 
 
-def wall_time(command: Sequence[str]) -> float:
+def wall_time(command: Sequence[str], cwd: Path | None = None) -> float:
     """Seconds that a command takes from start to end."""
     started = time.monotonic()
-    subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+    subprocess.run(command, cwd=cwd, stdout=subprocess.DEVNULL, check=True)
     return time.monotonic() - started
