@@ -9,7 +9,7 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from pybpfload import insn, kconfig
-from pybpfload._sys import bpf
+from pybpfload._sys import progs as sys_progs
 from pybpfload.btf import types as t
 from pybpfload.btf.blob import Btf, essential_name
 from pybpfload.btf.types import Kind
@@ -129,7 +129,7 @@ class Externs:
         """The kernel's BTF object of a module; open until the loader is done."""
         fd = self._module_fds.get(module.name)
         if fd is None:
-            owned = bpf.module_btf_fd(module.name)
+            owned = sys_progs.module_btf_fd(module.name)
             self._stack.callback(owned.close)
             fd = self._module_fds[module.name] = owned.fileno()
         return fd

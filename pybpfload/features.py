@@ -11,6 +11,9 @@ from typing import Callable, NamedTuple
 
 from pybpfload import insn
 from pybpfload._sys import attrs, bpf
+from pybpfload._sys import links as sys_links
+from pybpfload._sys import maps as sys_maps
+from pybpfload._sys import progs as sys_progs
 from pybpfload._sys.fd import Fd
 from pybpfload.btf import types as t
 from pybpfload.btf.encode import encode
@@ -36,14 +39,14 @@ class Feature(NamedTuple):
 
 def _perf_link() -> bool:
     # A kernel that knows the attach type looks at the program first, and finds none.
-    return bpf.link_create_perf(-1 & 0xFFFFFFFF, -1, 0, AttachType.PERF_EVENT) == -errno.EBADF
+    return sys_links.create_perf(-1 & 0xFFFFFFFF, -1, 0, AttachType.PERF_EVENT) == -errno.EBADF
 
 
 def _mmapable() -> bool:
     attr = attrs.MapCreate(map_type=MapType.ARRAY, key_size=4, value_size=4, max_entries=1)
     attr.map_flags = MapFlag.MMAPABLE
     try:
-        bpf.map_create(attr, "probe").close()
+        sys_maps.create(attr, "probe").close()
     except OSError:
         return False
     return True
@@ -57,7 +60,7 @@ def _cookie_helper() -> bool:
     attr = attrs.ProgLoad(prog_type=ProgType.KPROBE, insn_cnt=2)
     attr.insns, attr.license = bpf.address_of(text), bpf.address_of(gpl)
     attr.keep(text, gpl)
-    result, _ = bpf.prog_load(attr, "probe")
+    result, _ = sys_progs.load(attr, "probe")
     if result >= 0:
         Fd(result, "probe").close()
     return result >= 0
@@ -65,7 +68,7 @@ def _cookie_helper() -> bool:
 
 def _takes_btf(*types: Type) -> bool:
     try:
-        bpf.btf_load(encode(types), "probe").close()
+        sys_progs.load_btf(encode(types), "probe").close()
     except OSError:
         return False
     return True

@@ -11,6 +11,7 @@ from collections.abc import Iterator, MutableMapping
 from typing import Any
 
 from pybpfload._sys import attrs, bpf
+from pybpfload._sys import maps as sys_maps
 from pybpfload._sys.fd import Fd
 from pybpfload.btf.blob import Btf
 from pybpfload.btf.codec import Codec
@@ -79,7 +80,7 @@ class Map(MutableMapping[Any, Any]):
     @property
     def id(self) -> int:
         """The kernel's number for it, as bpftool shows it."""
-        return int(bpf.map_info(self.fileno()).id)
+        return int(sys_maps.info(self.fileno()).id)
 
     @property
     def memory(self) -> mmap.mmap:
@@ -110,7 +111,7 @@ class Map(MutableMapping[Any, Any]):
 
     def _read(self, key: bytes) -> Any:
         size = self._stride * self._cpus or self.value_size
-        raw = bpf.map_lookup(self.fileno(), key, size)
+        raw = sys_maps.lookup(self.fileno(), key, size)
         if raw is None:
             return None
         if not self._cpus:
@@ -143,12 +144,12 @@ class Map(MutableMapping[Any, Any]):
         else:
             data = self._pack(self._value, value, self.value_size, "value")
         try:
-            bpf.map_update(self.fileno(), raw, data, flags)
+            sys_maps.update(self.fileno(), raw, data, flags)
         except SyscallError as error:
             raise bpf.error_of(error.errno or 0, f"{error.call} {self.name}") from error
 
     def __delitem__(self, key: Any) -> None:
-        if not bpf.map_delete(self.fileno(), self._pack(self._key, key, self.key_size, "key")):
+        if not sys_maps.delete(self.fileno(), self._pack(self._key, key, self.key_size, "key")):
             raise KeyError(key)
 
     def __contains__(self, key: object) -> bool:
@@ -158,7 +159,7 @@ class Map(MutableMapping[Any, Any]):
         """The keys as bytes. Keys that come and go meanwhile may be seen or not; it always ends."""
         key: bytes | None = None
         for _ in range(self.max_entries):
-            key = bpf.map_next_key(self.fileno(), key, self.key_size)
+            key = sys_maps.next_key(self.fileno(), key, self.key_size)
             if key is None:
                 return
             yield key
@@ -225,7 +226,7 @@ def create_map(
             attr.value_type_btf_obj_fd = module_fd
             attr.map_flags |= MapFlag.VTYPE_BTF_OBJ_FD
     try:
-        fd = bpf.map_create(attr, name)
+        fd = sys_maps.create(attr, name)
     except PrivilegeError:
         raise
     except SyscallError:
@@ -233,5 +234,5 @@ def create_map(
             raise
         # Some map types take no BTF on older kernels: libbpf, too, tries without.
         attr.btf_fd = attr.btf_key_type_id = attr.btf_value_type_id = 0
-        fd = bpf.map_create(attr, name)
+        fd = sys_maps.create(attr, name)
     return Map(fd, spec, btf)

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 
 from pybpfload import insn
-from pybpfload._sys import bpf
+from pybpfload._sys import maps as sys_maps
+from pybpfload._sys import progs as sys_progs
 from pybpfload._sys.fd import Fd
 from pybpfload.btf.blob import Btf
 from pybpfload.btf.types import Kind
@@ -180,7 +181,7 @@ class _Loader:
         if self._spec.btf is None:
             return None
         try:
-            return bpf.btf_load(kernel_view(self._spec), self._spec.name)
+            return sys_progs.load_btf(kernel_view(self._spec), self._spec.name)
         except PrivilegeError:
             return None  # what comes next will say it better
         except SyscallError:
@@ -190,7 +191,7 @@ class _Loader:
             return None
         self._func_info = has("btf_func")
         try:
-            return bpf.btf_load(kernel_view(self._spec, has), self._spec.name)
+            return sys_progs.load_btf(kernel_view(self._spec, has), self._spec.name)
         except SyscallError:
             # It only serves names and source lines: what needs it will say so.
             return None
@@ -219,9 +220,9 @@ class _Loader:
             # Its address has to be known before a program that uses it is verified.
             created.memory[: len(spec.content or b"")] = bytes(spec.content or b"")
         elif spec.content is not None:
-            bpf.map_update(created.fileno(), bytes(4), bytes(spec.content))
+            sys_maps.update(created.fileno(), bytes(4), bytes(spec.content))
             if spec.frozen:
-                bpf.map_freeze(created.fileno(), spec.name)
+                sys_maps.freeze(created.fileno(), spec.name)
         return created
 
     def _struct_ops(self, spec: MapSpec) -> Map:
@@ -253,7 +254,7 @@ class _Loader:
             value = self._obj.maps.get(name) if spec.inner else self._obj.programs.get(name)
             if value is not None:
                 key = index.to_bytes(4, sys.byteorder)
-                bpf.map_update(self._obj.maps[spec.name].fileno(), key, value.fileno().to_bytes(4, sys.byteorder))
+                sys_maps.update(self._obj.maps[spec.name].fileno(), key, value.fileno().to_bytes(4, sys.byteorder))
 
     def _enter_programs(self, spec: MapSpec) -> None:
         """Write the value with its programs. Without a link this registers it; closing does not undo that."""

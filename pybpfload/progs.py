@@ -7,6 +7,7 @@ import struct
 from collections.abc import Sequence
 
 from pybpfload._sys import attrs, bpf
+from pybpfload._sys import progs as sys_progs
 from pybpfload._sys.fd import Fd
 from pybpfload.errors import PrivilegeError, VerifierError, printable
 from pybpfload.linker import LinkedProgram
@@ -98,7 +99,7 @@ def load_program(
         attr.fd_array = bpf.address_of(fds)
         attr.keep(fds)
     what = f"BPF_PROG_LOAD {spec.name}"
-    result, _ = bpf.prog_load(attr, spec.name)
+    result, _ = sys_progs.load(attr, spec.name)
     if result >= 0:
         return Program(Fd(result, f"program {spec.name}"), spec)
     raise _failure(attr, spec, linked, -result, what)
@@ -107,7 +108,7 @@ def load_program(
 def _failure(attr: attrs.ProgLoad, spec: ProgramSpec, linked: LinkedProgram, first: int, what: str) -> Exception:
     size, log = LOG_START, ""
     while size <= LOG_MAX:
-        again, log = bpf.prog_load(attr, spec.name, log_size=size)
+        again, log = sys_progs.load(attr, spec.name, log_size=size)
         if again >= 0:
             # The kernel changed its mind: what was in its way the first time is gone.
             Fd(again, "program").close()

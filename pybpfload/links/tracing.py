@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pybpfload._sys import bpf, perf
+from pybpfload._sys import links as sys_links
 from pybpfload._sys.fd import Fd
 from pybpfload.errors import AttachError
 from pybpfload.features import has
@@ -19,7 +20,7 @@ def attach_raw_tracepoint(program: Program, target: str | None, cookie: int = 0)
     Kernel: 4.17, c4f6699dfcb8; with BTF 5.5, ac4414b5ca47; cookies 6.10.
     """
     shown = target or program.spec.target
-    result = bpf.raw_tracepoint_open(program.fileno(), target, cookie)
+    result = sys_links.raw_tracepoint_open(program.fileno(), target, cookie)
     if result < 0:
         cause = bpf.error_of(-result, "BPF_RAW_TRACEPOINT_OPEN")
         raise AttachError(program.name, f"tracepoint {shown}", cause) from cause
@@ -45,7 +46,7 @@ def attach_perf_event(program: Program, event: Fd, target: str, cookie: int = 0)
     """
     try:
         if has("perf_link"):
-            result = bpf.link_create_perf(program.fileno(), event.fileno(), cookie, AttachType.PERF_EVENT)
+            result = sys_links.create_perf(program.fileno(), event.fileno(), cookie, AttachType.PERF_EVENT)
             if result < 0:
                 raise bpf.error_of(-result, "BPF_LINK_CREATE perf event")
             fds, kind = [Fd(result, f"link of {program.name}"), event], "perf_link"

@@ -115,7 +115,7 @@ def test_legacy_maps_load_and_fields_of_iproute2_are_refused():
 
 def test_old_kernels_btf_is_sanitised_until_it_loads(monkeypatch):
     """With every feature said to be missing, what is left still loads, and programs with it."""
-    from pybpfload._sys import bpf
+    from pybpfload._sys import bpf, progs
 
     asked = []
 
@@ -123,7 +123,7 @@ def test_old_kernels_btf_is_sanitised_until_it_loads(monkeypatch):
         asked.append(name)
         return name == "btf"
 
-    real, blobs = bpf.btf_load, []
+    real, blobs = progs.load_btf, []
 
     def refuses_first(data, name):
         blobs.append(data)
@@ -132,7 +132,7 @@ def test_old_kernels_btf_is_sanitised_until_it_loads(monkeypatch):
         return real(data, name)
 
     monkeypatch.setattr("pybpfload.object.has", lacks)
-    monkeypatch.setattr("pybpfload._sys.bpf.btf_load", refuses_first)
+    monkeypatch.setattr("pybpfload._sys.progs.load_btf", refuses_first)
     # Functions are typedefs now: the programs have to do without func_info.
     with pybpfload.load(read("tracepoint")) as obj:
         assert set(obj.programs) == {"on_enter_getpgid", "on_raw_enter", "on_btf_enter"}
