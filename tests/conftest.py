@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support import gates
+from tests.support import gates, needs
 from tests.support.builds import build_zipapp
 
 
@@ -17,6 +17,9 @@ def _kernel_gate(request):
     reason = gates.why_no_kernel_tests()
     if reason:
         gates.skip_or_fail(reason)
+    missing = needs.missing(request.node)
+    if missing:
+        pytest.skip(missing)
     leaks = gates.Leaks()
     with gates.watched_door(leaks):
         yield

@@ -42,6 +42,12 @@ class Fd:
         if number >= 0:
             os.close(number)
 
+    def __enter__(self) -> Fd:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def __del__(self) -> None:
         if getattr(self, "_number", -1) >= 0:
             warnings.warn(f"{self._what} was not closed", ResourceWarning, source=self, stacklevel=2)

@@ -22,11 +22,17 @@ LIBRARY_LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("pybpfload._sys",),),
     # the pure half: the same answer on every host
     (("pybpfload.objectspec",),),
-    (("pybpfload.reader",), ("pybpfload.linker",), ("pybpfload.sanitise",), ("pybpfload.kconfig",), ("pybpfload.structops",)),
+    (
+        ("pybpfload.reader",),
+        ("pybpfload.linker",),
+        ("pybpfload.sanitise",),
+        ("pybpfload.kconfig",),
+        ("pybpfload.structops",),
+    ),
     (("pybpfload.core",),),
     (("pybpfload.spec",), ("pybpfload.symbols",), ("pybpfload.targets",)),
     (("pybpfload.btf",), ("pybpfload.insn",), ("pybpfload.elf",), ("pybpfload.sections",)),
-    (("pybpfload.errors", "pybpfload.files", "pybpfload.uapi", "pybpfload._version"),),
+    (("pybpfload.errors", "pybpfload.files", "pybpfload.helper_ids", "pybpfload.uapi", "pybpfload._version"),),
 )
 APPLICATION_LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("tracer.__main__", "tracer.cli"),),

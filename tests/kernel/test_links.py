@@ -9,7 +9,6 @@ import subprocess
 import pytest
 
 import pybpfload
-from pybpfload import features
 from pybpfload.errors import AttachError
 from tests.support.gates import require_tool
 from tests.support.objects import read
@@ -146,10 +145,3 @@ def test_uprobe_missing_file_names_it(uprobes):
     """The path stands in the message."""
     with pytest.raises(AttachError, match="/no/such/library"):
         pybpfload.attach_uprobe(uprobes.programs["on_entry"], "/no/such/library", "f")
-
-
-def test_features_answer_for_this_kernel():
-    """Each row gives an answer, and a kernel with cookies on links has the helper that reads them."""
-    answers = {name: features.has(name) for name in features.FEATURES}
-    assert answers["perf_link"] == answers["bpf_cookie"]
-    assert answers["btf"]

@@ -1,0 +1,47 @@
+"""Kernel tests that only some kernels can run: they say which features of the library's table they need.
+
+    from tests.support.needs import needs
+
+    @needs("map:arena", "kfunc")
+    def test_...
+
+A kernel that lacks one skips the test and says which; no test compares versions. A whole file:
+``pytestmark = [pytest.mark.kernel, needs("tcx")]``. Within a test: ``need("tcx")``.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from pybpfload import features
+
+
+def needs(*names: str) -> pytest.MarkDecorator:
+    """A mark: the test skips unless the kernel has all these features.
+
+    A name that the table does not have is an error at once: such a test would never run.
+    """
+    for name in names:
+        features.find(name)
+    return pytest.mark.needs(*names)
+
+
+def need(*names: str) -> None:
+    """Skip the running test unless the kernel has all these features."""
+    reason = _why_not(names)
+    if reason:
+        pytest.skip(reason)
+
+
+def missing(node: pytest.Item) -> str | None:
+    """Why a test cannot run on this kernel, or None when it can."""
+    return _why_not([name for mark in node.iter_markers("needs") for name in mark.args])
+
+
+def _why_not(names: list[str] | tuple[str, ...]) -> str | None:
+    for name in names:
+        if not features.has(name):
+            row, reason = features.find(name), features.ask(name).reason
+            since = f" (Linux {row.since})" if row.since else ""
+            return f"this kernel has no {row.title}{since}: feature {name}{': ' + reason if reason else ''}"
+    return None
