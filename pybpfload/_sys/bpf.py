@@ -16,7 +16,7 @@ from pybpfload._sys.syscall import call, numbers
 from pybpfload.errors import PrivilegeError, SyscallError
 from pybpfload.uapi import Cmd
 
-__all__ = ["address_of", "allocating", "bpf", "buffer", "error_of", "get_info", "object_name"]
+__all__ = ["address_of", "allocating", "bpf", "buffer", "error_of", "get_info", "object_name", "raw"]
 
 BUSY_TRIES = 5
 _memlock = threading.Lock()
@@ -42,6 +42,12 @@ def error_of(number: int, what: str, detail: str = "") -> SyscallError:
 def bpf(command: Cmd, attr: attrs.Attr) -> int:
     """The raw call: a value, or minus the errno."""
     return call(numbers().bpf, int(command), ctypes.byref(attr), ctypes.sizeof(attr))
+
+
+def raw(command: Cmd, words: bytes) -> int:
+    """As `bpf`, of an attr that is already laid out: for trying what a kernel knows."""
+    attr = (ctypes.c_char * max(len(words), 8)).from_buffer_copy(words.ljust(8, b"\0"))
+    return call(numbers().bpf, int(command), ctypes.byref(attr), len(attr))
 
 
 def _raise_memlock() -> bool:

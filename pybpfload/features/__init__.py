@@ -11,17 +11,25 @@ from functools import cache, partial
 from typing import NamedTuple
 
 from pybpfload.errors import BpfError, SyscallError
-from pybpfload.features.base import Feature
+from pybpfload.features.base import Feature, kernel_type
 from pybpfload.features.behaviours import BEHAVIOURS
 from pybpfload.features.btf import BTF
 from pybpfload.features.kinds import MAP_TYPES, PROG_TYPES, WITH_HELPERS, helper
+from pybpfload.features.links import ATTACH_TYPES, LINK_TYPES
 from pybpfload.helper_ids import HELPERS
 from pybpfload.uapi import ProgType
 
 __all__ = ["FEATURES", "Answer", "Feature", "ask", "find", "has", "helper_names"]
 
 # name -> row. Helpers are not in it: they are too many, and follow from two names.
-FEATURES: dict[str, Feature] = {**BEHAVIOURS, **BTF, **PROG_TYPES, **MAP_TYPES}
+FEATURES: dict[str, Feature] = {
+    **BEHAVIOURS,
+    **BTF,
+    **PROG_TYPES,
+    **MAP_TYPES,
+    **LINK_TYPES,
+    **ATTACH_TYPES,
+}
 
 
 class Answer(NamedTuple):
@@ -36,12 +44,17 @@ class Answer(NamedTuple):
 
 
 def find(name: str) -> Feature:
-    """The row of a name: ``perf_link``, ``map:ringbuf``, ``prog:xdp``, ``helper:xdp:redirect_map``.
+    """The row of a name.
+
+    Names are ``perf_link``, ``map:ringbuf``, ``prog:xdp``, ``link:tcx``, ``attach:sk_lookup``,
+    ``helper:xdp:redirect_map``, ``kfunc:bpf_rcu_read_lock``.
 
     Raises:
         KeyError: there is none.
     """
     kind, _, rest = name.partition(":")
+    if kind == "kfunc" and rest:
+        return Feature(f"kernel function {rest}()", "", partial(_is_there, rest))
     if kind != "helper":
         return FEATURES[name]
     type_name, _, helper_name = rest.partition(":")
@@ -51,6 +64,10 @@ def find(name: str) -> Feature:
     return Feature(
         f"bpf_{helper_name}() in {type_name} programs", "", partial(helper, prog_type, HELPERS.index(helper_name))
     )
+
+
+def _is_there(function: str) -> bool:
+    return kernel_type(function) > 0
 
 
 def helper_names() -> Iterator[str]:

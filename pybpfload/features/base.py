@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import struct
 from collections.abc import Iterator
@@ -20,7 +19,19 @@ from pybpfload.insn import Insn
 from pybpfload.targets import kernel_btf
 from pybpfload.uapi import MapType, ProgType
 
-__all__ = ["EXIT_0", "Feature", "call", "kernel_type", "load", "loads", "map_of", "mov", "program"]
+__all__ = [
+    "EXIT_0",
+    "Feature",
+    "call",
+    "is_errno",
+    "kernel_type",
+    "load",
+    "loads",
+    "map_of",
+    "mov",
+    "program",
+    "program_attr",
+]
 
 EXIT = Insn(insn.EXIT, 0, 0, 0, 0)
 
@@ -60,7 +71,7 @@ def code_of(*instructions: Insn) -> bytes:
     return bytes(code)
 
 
-def load(
+def program_attr(
     type: ProgType,
     *instructions: Insn,
     attach_type: int = 0,
@@ -70,9 +81,9 @@ def load(
     btf_fd: int = -1,
     functions: tuple[tuple[int, int], ...] = (),
     fd_array: tuple[int, ...] = (),
-    log_size: int = 0,
-) -> tuple[int, str]:
-    """Try a program: (file descriptor or minus the errno, log)."""
+    fd_array_cnt: int = 0,
+) -> attrs.ProgLoad:
+    """What BPF_PROG_LOAD takes for a program; `functions` are (slot, type id)."""
     code = code_of(*instructions)
     text, gpl = bpf.buffer(code), bpf.buffer(b"GPL\0")
     attr = attrs.ProgLoad(prog_type=type, insn_cnt=len(instructions), prog_flags=flags)
@@ -86,9 +97,14 @@ def load(
         attr.keep(rows)
     if fd_array:
         fds = bpf.buffer(struct.pack(f"={len(fd_array)}i", *fd_array))
-        attr.fd_array = bpf.address_of(fds)
+        attr.fd_array, attr.fd_array_cnt = bpf.address_of(fds), fd_array_cnt
         attr.keep(fds)
-    return sys_progs.load(attr, "", log_size=log_size)
+    return attr
+
+
+def load(type: ProgType, *instructions: Insn, log_size: int = 0, **options: Any) -> tuple[int, str]:
+    """Try a program: (file descriptor or minus the errno, log)."""
+    return sys_progs.load(program_attr(type, *(instructions or EXIT_0), **options), "", log_size=log_size)
 
 
 @contextmanager
@@ -98,7 +114,7 @@ def program(type: ProgType, *instructions: Insn, **options: Any) -> Iterator[int
     Raises:
         SyscallError: the kernel refused.
     """
-    result, _ = load(type, *(instructions or EXIT_0), **options)
+    result, _ = load(type, *instructions, **options)
     if result < 0:
         raise bpf.error_of(-result, f"BPF_PROG_LOAD {type.name.lower()}")
     fd = Fd(result, "probe")
@@ -138,14 +154,15 @@ def kernel_type(name: str, kind: Kind = Kind.FUNC) -> int:
     raise UnsupportedError(f"{kind.name.lower()} `{name}` in its BTF")
 
 
-def is_errno(result: int, *expected: int) -> bool:
-    """Whether a call failed in one of the ways expected; what it made instead is closed.
+def is_errno(result: int, *expected: int, what: str = "bpf(2)") -> bool:
+    """True when a call failed in one of the ways expected. What it made instead is closed.
 
     Raises:
-        SyscallError: it failed for want of privilege, which says nothing.
+        SyscallError: it failed in another way.
     """
     if result >= 0:
         os.close(result)
-    if result in (-errno.EPERM, -errno.EACCES) and -result not in expected:
-        raise bpf.error_of(-result, "bpf(2)")
-    return -result in expected
+        return False
+    if -result not in expected:
+        raise bpf.error_of(-result, what)
+    return True

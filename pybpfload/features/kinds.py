@@ -20,7 +20,7 @@ from pybpfload.uapi import AttachType as A
 from pybpfload.uapi import MapFlag, MapType, ProgFlag
 from pybpfload.uapi import ProgType as P
 
-__all__ = ["MAP_TYPES", "PROG_TYPES", "WITH_HELPERS", "helper"]
+__all__ = ["MAP_TYPES", "PROG_TYPES", "WITH_HELPERS", "helper", "loaded_for"]
 
 ENOTSUPP = 524  # of the kernel alone: C libraries have no name for it
 
@@ -96,7 +96,8 @@ LOADED_FOR: dict[P, tuple[int, int]] = {
 }
 
 
-def _options(type: P) -> dict[str, Any]:
+def loaded_for(type: P) -> dict[str, Any]:
+    """What has to be said for a program of a type to be loaded."""
     attach_type, flags = LOADED_FOR.get(type, (0, 0))
     btf_id = 0
     if type is P.TRACING:
@@ -111,7 +112,7 @@ def _prog(type: P) -> bool:
         return _struct_ops()
     if type is P.EXT:
         return _extension()
-    return loads(type, *EXIT_0, **_options(type))
+    return loads(type, *EXIT_0, **loaded_for(type))
 
 
 def _extension() -> bool:
@@ -131,7 +132,7 @@ UNKNOWN = ("invalid func ", "unknown func ", "cannot use helper ")
 
 def helper(type: P, number: int) -> bool:
     """Whether programs of a type may call a helper."""
-    result, log = load(type, call(number), EXIT, log_size=1 << 14, **_options(type))
+    result, log = load(type, call(number), EXIT, log_size=1 << 14, **loaded_for(type))
     if result >= 0:
         Fd(result, "probe").close()
         return True
