@@ -34,9 +34,30 @@ if TYPE_CHECKING:
     from pybpfload.links.attach import attach as attach
     from pybpfload.links.base import Link as Link
     from pybpfload.links.base import LinkSet as LinkSet
+    from pybpfload.links.base import link_from_id as link_from_id
+    from pybpfload.links.base import open_link as open_link
+    from pybpfload.links.cgroup import attach_cgroup as attach_cgroup
+    from pybpfload.links.event import attach_perf_event as attach_perf_event
+    from pybpfload.links.info import LinkInfo as LinkInfo
+    from pybpfload.links.iter import IterLink as IterLink
+    from pybpfload.links.iter import attach_iter as attach_iter
+    from pybpfload.links.kprobe import attach_kprobe as attach_kprobe
+    from pybpfload.links.kprobe import attach_kprobe_multi as attach_kprobe_multi
+    from pybpfload.links.kprobe import attach_ksyscall as attach_ksyscall
+    from pybpfload.links.net import attach_netkit as attach_netkit
+    from pybpfload.links.net import attach_tc as attach_tc
+    from pybpfload.links.net import attach_xdp as attach_xdp
+    from pybpfload.links.sock import attach_netfilter as attach_netfilter
+    from pybpfload.links.sock import attach_netns as attach_netns
+    from pybpfload.links.sock import attach_socket as attach_socket
+    from pybpfload.links.sock import attach_sockmap as attach_sockmap
+    from pybpfload.links.tracing import attach_freplace as attach_freplace
     from pybpfload.links.tracing import attach_raw_tracepoint as attach_raw_tracepoint
     from pybpfload.links.tracing import attach_tracepoint as attach_tracepoint
+    from pybpfload.links.tracing import attach_tracing as attach_tracing
     from pybpfload.links.uprobe import attach_uprobe as attach_uprobe
+    from pybpfload.links.uprobe import attach_uprobe_multi as attach_uprobe_multi
+    from pybpfload.links.usdt import attach_usdt as attach_usdt
     from pybpfload.maps import Map as Map
     from pybpfload.object import BpfObject as BpfObject
     from pybpfload.object import load as load
@@ -52,7 +73,9 @@ if TYPE_CHECKING:
 # name -> the module that has it
 _EXPORTS = {
     "BpfObject": "object",
+    "IterLink": "links.iter",
     "Link": "links.base",
+    "LinkInfo": "links.info",
     "LinkSet": "links.base",
     "Map": "maps",
     "MapSpec": "spec",
@@ -62,18 +85,39 @@ _EXPORTS = {
     "RecordLayout": "btf.layout",
     "RingReader": "ringbuf",
     "attach": "links.attach",
+    "attach_cgroup": "links.cgroup",
+    "attach_freplace": "links.tracing",
+    "attach_iter": "links.iter",
+    "attach_kprobe": "links.kprobe",
+    "attach_kprobe_multi": "links.kprobe",
+    "attach_ksyscall": "links.kprobe",
+    "attach_netfilter": "links.sock",
+    "attach_netkit": "links.net",
+    "attach_netns": "links.sock",
+    "attach_perf_event": "links.event",
     "attach_raw_tracepoint": "links.tracing",
+    "attach_socket": "links.sock",
+    "attach_sockmap": "links.sock",
+    "attach_tc": "links.net",
     "attach_tracepoint": "links.tracing",
+    "attach_tracing": "links.tracing",
     "attach_uprobe": "links.uprobe",
+    "attach_uprobe_multi": "links.uprobe",
+    "attach_usdt": "links.usdt",
+    "attach_xdp": "links.net",
     "kernel_btf": "targets",
+    "link_from_id": "links.base",
     "load": "object",
+    "open_link": "links.base",
     "read_btf": "targets",
     "read_object": "objectspec",
 }
 
 __all__ = [
     "BpfObject",
+    "IterLink",
     "Link",
+    "LinkInfo",
     "LinkSet",
     "Map",
     "MapSpec",
@@ -84,11 +128,30 @@ __all__ = [
     "RingReader",
     "__version__",
     "attach",
+    "attach_cgroup",
+    "attach_freplace",
+    "attach_iter",
+    "attach_kprobe",
+    "attach_kprobe_multi",
+    "attach_ksyscall",
+    "attach_netfilter",
+    "attach_netkit",
+    "attach_netns",
+    "attach_perf_event",
     "attach_raw_tracepoint",
+    "attach_socket",
+    "attach_sockmap",
+    "attach_tc",
     "attach_tracepoint",
+    "attach_tracing",
     "attach_uprobe",
+    "attach_uprobe_multi",
+    "attach_usdt",
+    "attach_xdp",
     "kernel_btf",
+    "link_from_id",
     "load",
+    "open_link",
     "read_btf",
     "read_object",
 ]

@@ -20,7 +20,7 @@ from pybpfload.errors import ObjectError, PrivilegeError, SyscallError, Unsuppor
 from pybpfload.externs import Externs
 from pybpfload.features import has
 from pybpfload.linker import LinkedProgram, Relocation, link, needs_kernel_btf
-from pybpfload.links import LinkSet, attach
+from pybpfload.links import LinkSet, StructOpsLink, attach, attach_struct_ops, attach_type_for, function_id
 from pybpfload.maps import Map, create_map
 from pybpfload.objectspec import ObjectSpec
 from pybpfload.progs import Program, attach_name, load_program
@@ -78,7 +78,7 @@ class BpfObject:
         return f"<BpfObject {printable(self.spec.name)}: {len(self.programs)} programs, {len(self.maps)} maps>"
 
     def attach_all(self) -> LinkSet:
-        """Attach every program to what its SEC() name says; all or none.
+        """Attach every program to what its SEC() name says, and every struct_ops map; all or none.
 
         Raises:
             AttachError: one could not be.
@@ -86,11 +86,22 @@ class BpfObject:
         links = LinkSet()
         try:
             for program in self.programs.values():
-                links.add(attach(program))
+                if program.spec.type is not ProgType.STRUCT_OPS:
+                    links.add(attach(program))
+            for name in self.struct_ops:
+                links.add(self.attach_struct_ops(name))
         except BaseException:
             links.close()
             raise
         return links
+
+    def attach_struct_ops(self, name: str) -> StructOpsLink:
+        """Register a struct_ops map with the kernel, until the link is closed.
+
+        Raises:
+            AttachError: the kernel refused.
+        """
+        return attach_struct_ops(self.maps[name], self.struct_ops[name])
 
     def ring(self, name: str) -> RingReader[object]:
         """A reader of a ring buffer, with values built from the type that RECORD_TYPE names; else bytes."""
@@ -120,12 +131,20 @@ def _copy(buffer: memoryview, offset: int, size: int) -> bytes:
     return bytes(buffer[offset : offset + size])
 
 
-def load(spec: ObjectSpec, *, maps: Mapping[str, Map] | None = None, kernel_btf: Btf | None = None) -> BpfObject:
+def load(
+    spec: ObjectSpec,
+    *,
+    maps: Mapping[str, Map] | None = None,
+    kernel_btf: Btf | None = None,
+    targets: Mapping[str, Program] | None = None,
+) -> BpfObject:
     """Create the maps of an object and load its programs.
 
     Args:
         maps: existing maps to be used in place of those of the same names; they stay the caller's.
         kernel_btf: to relocate against; the running kernel's when None, read only if it is needed.
+        targets: for programs of this object that attach to functions of other programs (freplace, fentry,
+            fexit): the program whose function SEC() names.
 
     Raises:
         ObjectError: the object is at fault.
@@ -136,7 +155,7 @@ def load(spec: ObjectSpec, *, maps: Mapping[str, Map] | None = None, kernel_btf:
         raise ObjectError(f"{spec.source}: is {'big' if spec.big_endian else 'little'}-endian, this host is not")
     obj = BpfObject(spec)
     try:
-        _Loader(obj, maps or {}, kernel_btf).run()
+        _Loader(obj, maps or {}, kernel_btf, targets or {}).run()
     except BaseException:
         obj.close()
         raise
@@ -144,9 +163,12 @@ def load(spec: ObjectSpec, *, maps: Mapping[str, Map] | None = None, kernel_btf:
 
 
 class _Loader:
-    def __init__(self, obj: BpfObject, shared: Mapping[str, Map], kernel: Btf | None) -> None:
+    def __init__(
+        self, obj: BpfObject, shared: Mapping[str, Map], kernel: Btf | None, others: Mapping[str, Program]
+    ) -> None:
         self._obj, self._spec, self._stack = obj, obj.spec, obj._stack
         self._shared = shared
+        self._others = others
         self._targets = kernel_types(kernel) if kernel else None
         self._externs: Externs | None = None
         self._values: dict[str, tuple[bytearray, dict[str, int]]] = {}  # of struct_ops maps
@@ -285,9 +307,9 @@ class _Loader:
         self._obj.relocations += linked.relocations
         flags = ProgFlag.SLEEPABLE if spec.flags & Flag.SLEEPABLE else 0
         flags |= ProgFlag.XDP_HAS_FRAGS if spec.flags & Flag.XDP_FRAGS else 0
-        by_btf = spec.flags & Flag.ATTACH_BTF and spec.target and spec.type is not ProgType.EXT
+        by_btf = spec.flags & Flag.ATTACH_BTF and spec.target
         attach_id, module_fd = self._attach_target(spec) if by_btf else (0, 0)
-        attach_type = spec.attach_type
+        attach_type = attach_type_for(spec)
         if spec.name in self._members:
             attach_id, attach_type = self._members[spec.name]
         program = load_program(
@@ -303,10 +325,16 @@ class _Loader:
             kernel_version=self._spec.kernel_version,
         )
         self._stack.callback(program.close)
+        program.maps = self._obj.maps
         return program
 
     def _attach_target(self, spec: ProgramSpec) -> tuple[int, int]:
-        """The type that a program attaches to, and the descriptor of its module's BTF or 0."""
+        """The type that a program attaches to, and the descriptor of its module's BTF or of a program, or 0."""
+        other = self._others.get(spec.name)
+        if other is not None:
+            return function_id(other, spec.target), other.fileno()
+        if spec.type is ProgType.EXT:
+            raise ObjectError(f"program `{printable(spec.name)}`: load() has to know whose function: targets=")
         name = attach_name(spec) or ""
         kind = Kind.TYPEDEF if name.startswith("btf_trace_") else Kind.FUNC
         for btf in self._kernel():

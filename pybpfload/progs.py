@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pybpfload._sys import attrs, bpf
 from pybpfload._sys import progs as sys_progs
 from pybpfload._sys.fd import Fd
 from pybpfload.errors import PrivilegeError, VerifierError, printable
 from pybpfload.linker import LinkedProgram
+from pybpfload.maps import Map
 from pybpfload.spec import ProgramSpec
 
 __all__ = ["Program", "load_program"]
@@ -25,12 +26,14 @@ class Program:
 
     Attributes:
         spec: what it was loaded from.
+        maps: its object's.
     """
 
     def __init__(self, fd: Fd, spec: ProgramSpec) -> None:
         self._fd = fd
         self.spec = spec
         self.name = spec.name
+        self.maps: Mapping[str, Map] = {}
 
     def __repr__(self) -> str:
         return f"<Program {printable(self.name)} {self.spec.type.name}{' closed' if self._fd.closed else ''}>"

@@ -92,6 +92,12 @@ class BtfInfo(Structure):
     ]  # fmt: skip
 
 
+class ProgInfoBtf(Structure):
+    """struct bpf_prog_info up to its BTF."""
+
+    _fields_ = [("head", u32 * 32), ("btf_id", u32)]
+
+
 class MapInfo(Structure):
     """struct bpf_map_info."""
 

@@ -11,6 +11,7 @@ from pybpfload._sys.fd import Fd
 from pybpfload.uapi import Cmd
 
 __all__ = [
+    "btf_of",
     "load",
     "load_btf",
     "module_btf_fd",
@@ -73,3 +74,20 @@ def load(attr: attrs.ProgLoad, name: str, *, log_size: int = 0) -> tuple[int, st
     attr.log_buf, attr.log_size, attr.log_level = address_of(log), log_size, 1
     result = allocating(Cmd.PROG_LOAD, attr)
     return result, log.value.decode("utf-8", "backslashreplace")
+
+
+def btf_of(prog_fd: int) -> bytes | None:
+    """The BTF that a program was loaded with; None without. Needs CAP_SYS_ADMIN. Kernel: 5.0, 838e96904ff3."""
+    info = attrs.ProgInfoBtf()
+    get_info(prog_fd, info, "program")
+    if not info.btf_id:
+        return None
+    result = bpf(Cmd.BTF_GET_FD_BY_ID, attrs.Id(id=info.btf_id))
+    if result < 0:
+        raise error_of(-result, f"BPF_BTF_GET_FD_BY_ID {info.btf_id}")
+    with Fd(result, "BTF of a program") as fd:
+        size = attrs.BtfInfo()
+        get_info(fd.fileno(), size, "BTF")
+        data = (ctypes.c_char * size.btf_size)()
+        get_info(fd.fileno(), attrs.BtfInfo(btf=address_of(data), btf_size=size.btf_size), "BTF")
+        return bytes(data)

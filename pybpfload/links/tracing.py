@@ -1,64 +1,117 @@
-"""Tracepoints: by their BTF type, raw, and through perf events."""
+"""Tracepoints, and what attaches by BTF: tp_btf, fentry, fexit, fmod_ret, lsm, freplace."""
 
 from __future__ import annotations
+
+import errno
 
 from pybpfload._sys import bpf, perf
 from pybpfload._sys import links as sys_links
 from pybpfload._sys.fd import Fd
-from pybpfload.errors import AttachError
-from pybpfload.features import has
+from pybpfload.errors import AttachError, BpfError
 from pybpfload.links.base import Link
+from pybpfload.links.event import attach_event
+from pybpfload.links.extend import function_id
 from pybpfload.progs import Program
-from pybpfload.uapi import AttachType
+from pybpfload.uapi import AttachType, ProgType
 
-__all__ = ["attach_perf_event", "attach_raw_tracepoint", "attach_tracepoint"]
+ENOTSUPP = 524  # of the kernel alone
+
+__all__ = ["attach_freplace", "attach_raw_tracepoint", "attach_tracepoint", "attach_tracing"]
 
 
-def attach_raw_tracepoint(program: Program, target: str | None, cookie: int = 0) -> Link:
-    """A raw tracepoint by name, or (None) what the program was loaded for: tp_btf, fentry, lsm.
+def attach_raw_tracepoint(program: Program, target: str | None = None, cookie: int = 0) -> Link:
+    """A raw tracepoint by its name; None takes it from the program's SEC().
 
-    Kernel: 4.17, c4f6699dfcb8; with BTF 5.5, ac4414b5ca47; cookies 6.10.
+    Kernel: 4.17, c4f6699dfcb8; cookies 6.10, 68ca5d4eebb8.
     """
-    shown = target or program.spec.target
-    result = sys_links.raw_tracepoint_open(program.fileno(), target, cookie)
+    if target is None and program.spec.type in (ProgType.RAW_TRACEPOINT, ProgType.RAW_TRACEPOINT_WRITABLE):
+        target = program.spec.target
+    return _open(program, target, f"tracepoint {target or program.spec.target}", cookie)
+
+
+def _open(program: Program, name: str | None, target: str, cookie: int) -> Link:
+    result = sys_links.raw_tracepoint_open(program.fileno(), name, cookie)
+    if result == -errno.EINVAL and cookie:
+        raise AttachError(program.name, target, "this kernel has no cookies for raw tracepoints (they came with 6.10)")
     if result < 0:
-        cause = bpf.error_of(-result, "BPF_RAW_TRACEPOINT_OPEN")
-        raise AttachError(program.name, f"tracepoint {shown}", cause) from cause
-    return Link(program.name, "raw_tracepoint", shown, [Fd(result, f"link of {program.name}")])
+        refused = bpf.error_of(-result, "BPF_RAW_TRACEPOINT_OPEN", _hint(program, result))
+        raise AttachError(program.name, target, refused) from refused
+    return _link(program, result, target)
 
 
-def attach_tracepoint(program: Program, category: str, name: str, cookie: int = 0) -> Link:
-    """A tracepoint by category and name, through a perf event.
+def _link(program: Program, number: int, target: str) -> Link:
+    kind = "tracing" if _patches(program) else "raw_tracepoint"
+    return Link(program.name, kind, target, [Fd(number, f"link of {program.name}")])
+
+
+def _patches(program: Program) -> bool:
+    """Whether it is called from a patched function, not from a tracepoint."""
+    spec = program.spec
+    if spec.type is ProgType.TRACING:
+        return spec.attach_type != AttachType.TRACE_RAW_TP
+    return spec.type in (ProgType.LSM, ProgType.EXT)
+
+
+def _hint(program: Program, result: int) -> str:
+    """What an errno means here, where the kernel's own word says too little."""
+    if result == -errno.EBUSY and program.spec.type is ProgType.EXT:
+        return "another program replaces this function already"
+    if result in (-errno.EBUSY, -errno.EPERM, -ENOTSUPP) and _patches(program):
+        return "this kernel's functions cannot be patched, or this one not now"
+    return ""
+
+
+def attach_tracing(program: Program, cookie: int = 0) -> Link:
+    """What the program was loaded for: tp_btf, fentry, fexit, fmod_ret, lsm.
+
+    BPF_RAW_TRACEPOINT_OPEN does it on every kernel; a cookie needs BPF_LINK_CREATE.
+
+    Kernel: 5.5, fec56f5890d9; lsm 5.7, 9e4e01dfd325; cookies 6.0, 2fcc82411e74 (tp_btf 6.10).
+    """
+    spec = program.spec
+    target = f"{spec.section.partition('/')[0]} {spec.target}"
+    if not cookie:
+        return _open(program, None, target, 0)
+    result = sys_links.create_tracing(program.fileno(), spec.attach_type, cookie)
+    if result in (-errno.EINVAL, -errno.E2BIG):
+        raise AttachError(program.name, target, "this kernel has no cookies for this (they came with 6.0, tp_btf 6.10)")
+    if result < 0:
+        refused = bpf.error_of(-result, "BPF_LINK_CREATE tracing", _hint(program, result))
+        raise AttachError(program.name, target, refused) from refused
+    return _link(program, result, target)
+
+
+def attach_freplace(program: Program, target: Program | None = None, function: str = "", cookie: int = 0) -> Link:
+    """A function of another program, which this one replaces.
+
+    Args:
+        target: another program than the one it was loaded for, with a function of the same type.
+        function: in `target`; "" takes the name from SEC(freplace/FUNCTION).
+
+    Kernel: 5.6, be8704ff07d2; other targets 5.10, 4a1e7c0c63e0.
+    """
+    shown = f"freplace {function or program.spec.target}"
+    if target is None:
+        return _open(program, None, shown, cookie)
+    try:
+        number = function_id(target, function or program.spec.target)
+    except BpfError as cause:
+        raise AttachError(program.name, shown, cause) from cause
+    result = sys_links.create_tracing(program.fileno(), 0, cookie, target.fileno(), number)
+    if result < 0:
+        refused = bpf.error_of(-result, "BPF_LINK_CREATE freplace", _hint(program, result))
+        raise AttachError(program.name, shown, refused) from refused
+    return _link(program, result, shown)
+
+
+def attach_tracepoint(program: Program, category: str, name: str, cookie: int = 0, *, kind: str | None = None) -> Link:
+    """A tracepoint by category and name, through a perf event: ``perf_link``, or ``perf_ioctl``.
 
     Kernel: 4.7, 98b5c2c65c29. Needs tracefs to be mounted.
     """
+    target = f"tracepoint {category}/{name}"
     try:
         event = perf.open_tracepoint(category, name)
-    except Exception as cause:
-        raise AttachError(program.name, f"tracepoint {category}/{name}", cause) from cause
-    return attach_perf_event(program, event, f"tracepoint {category}/{name}", cookie)
-
-
-def attach_perf_event(program: Program, event: Fd, target: str, cookie: int = 0) -> Link:
-    """A perf event, which the link then owns: by a BPF link, or by ioctl where the kernel has none.
-
-    Kernel: links and cookies 5.15, b89fbfbb854c.
-    """
-    try:
-        if has("perf_link"):
-            result = sys_links.create_perf(program.fileno(), event.fileno(), cookie, AttachType.PERF_EVENT)
-            if result < 0:
-                raise bpf.error_of(-result, "BPF_LINK_CREATE perf event")
-            fds, kind = [Fd(result, f"link of {program.name}"), event], "perf_link"
-        elif cookie:
-            raise AttachError(program.name, target, "this kernel has no cookies (they came with 5.15)")
-        else:
-            perf.set_bpf(event.fileno(), program.fileno())
-            fds, kind = [event], "perf_ioctl"
-    except OSError as cause:
-        event.close()
+    except (BpfError, OSError) as cause:
         raise AttachError(program.name, target, cause) from cause
-    except BaseException:
-        event.close()
-        raise
-    return Link(program.name, kind, target, fds)
+    return attach_event(program, event, target, cookie, kind=kind)

@@ -3,6 +3,10 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
+/* Kernels before 5.15 have no cookies: there they are 0. */
+extern const _Bool LINUX_HAS_BPF_COOKIE __kconfig;
+#define COOKIE(ctx) (LINUX_HAS_BPF_COOKIE ? bpf_get_attach_cookie(ctx) : 0)
+
 const volatile __u32 targ_tgid;
 
 enum hook { TRACEPOINT, RAW, BTF_TYPED, HOOKS };
@@ -30,7 +34,7 @@ static void count(__u32 hook)
 SEC("tracepoint/syscalls/sys_enter_getpgid")
 int on_enter_getpgid(void *ctx)
 {
-	cookie = bpf_get_attach_cookie(ctx);
+	cookie = COOKIE(ctx);
 	count(TRACEPOINT);
 	return 0;
 }

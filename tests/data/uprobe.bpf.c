@@ -10,6 +10,10 @@ struct pt_regs {
 
 #include <bpf/bpf_helpers.h>
 
+/* Kernels before 5.15 have no cookies: there they are 0. */
+extern const _Bool LINUX_HAS_BPF_COOKIE __kconfig;
+#define COOKIE(ctx) (LINUX_HAS_BPF_COOKIE ? bpf_get_attach_cookie(ctx) : 0)
+
 __u64 entries;
 __u64 returns;
 __u64 cookie;
@@ -18,7 +22,7 @@ __u64 returned;
 SEC("uprobe")
 int on_entry(void *ctx)
 {
-	cookie = bpf_get_attach_cookie(ctx);
+	cookie = COOKIE(ctx);
 	__sync_fetch_and_add(&entries, 1);
 	return 0;
 }

@@ -20,6 +20,16 @@ def read(name: str) -> pybpfload.ObjectSpec:
     return pybpfload.read_object(path_of(name))
 
 
+def only(name: str, *programs: str, **variables: object) -> pybpfload.BpfObject:
+    """It in the kernel with only these of its programs, and with these variables."""
+    spec = read(name)
+    for program in spec.programs.values():
+        program.autoload = program.name in programs
+    for variable, value in variables.items():
+        spec.variables[variable] = value
+    return pybpfload.load(spec)
+
+
 def sections(data: bytes) -> list[tuple[int, ...]]:
     """The raw section headers of a little-endian 64-bit ELF file."""
     (at,) = struct.unpack_from("<Q", data, 0x28)

@@ -1,0 +1,34 @@
+"""What a program has to be loaded for, so that it can be attached the best way that this kernel has.
+
+Links to many probes want their programs loaded for them. So load() asks here, and attaching asks the same
+again: a SEC(uprobe) is loaded for uprobe_multi where the kernel has it, which detaches in one grace period
+however many places there are; a SEC(kprobe.multi) is loaded as a plain kprobe where it has not.
+"""
+
+from __future__ import annotations
+
+from pybpfload.features import has
+from pybpfload.spec import ProgramSpec
+from pybpfload.uapi import AttachType, ProgType
+
+__all__ = ["attach_type_for"]
+
+MULTI = (AttachType.TRACE_UPROBE_MULTI, AttachType.TRACE_UPROBE_SESSION)
+PROMOTED = ("uprobe", "uretprobe", "usdt")
+# Where the link is missing, the program is loaded as a plain probe: its context is the same.
+DEMOTED = {
+    AttachType.TRACE_KPROBE_MULTI: "link:kprobe_multi",
+    AttachType.TRACE_UPROBE_MULTI: "link:uprobe_multi",
+}
+
+
+def attach_type_for(spec: ProgramSpec) -> int:
+    """The attach type that a program is loaded with on this kernel."""
+    wanted = spec.attach_type
+    if spec.type is not ProgType.KPROBE:
+        return wanted
+    head = spec.section.partition("/")[0].removesuffix(".s")
+    if wanted == 0 and head in PROMOTED and has("link:uprobe_multi"):
+        return AttachType.TRACE_UPROBE_MULTI
+    feature = DEMOTED.get(wanted)  # type: ignore[call-overload]
+    return 0 if feature and not has(feature) else wanted

@@ -1,0 +1,129 @@
+"""Which file a probe's path means: through a process's root, by a library's name, from what it has mapped."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+import struct
+from collections.abc import Iterator
+
+from pybpfload.errors import UnsupportedError, printable
+
+__all__ = ["debug_root", "mapped_at", "resolve"]
+
+LIBRARY = re.compile(r"\.so(\.[\w.]+)?$")
+LD_CACHE = "/etc/ld.so.cache"
+CACHE_MAGIC = b"glibc-ld.so.cache1.1"
+PLACES = ("/lib64", "/usr/lib64", "/lib", "/usr/lib", "/usr/local/lib")
+MAX_CACHE = 16 << 20
+
+
+def resolve(path: str, pid: int = -1) -> str:
+    """The file to open.
+
+    Args:
+        path: absolute; or a name: of a library (``libc.so.6``, ``libssl``) or of a program.
+        pid: whose files: its mount namespace, and for names what it has mapped. -1 is this process's.
+
+    Raises:
+        UnsupportedError: nothing has this name; says where it was looked for.
+        ProcessLookupError: there is no such process.
+    """
+    root = debug_root(pid)
+    if root and not os.path.isdir(f"/proc/{pid}"):
+        raise ProcessLookupError(errno.ESRCH, f"no process {pid}")
+    if "/" in path:
+        inside = root + os.path.abspath(path) if root and not path.startswith("/proc/") else path
+        return inside if os.path.exists(inside) else path
+    tried = []
+    if pid >= 0:
+        tried.append(f"what process {pid or os.getpid()} has mapped")
+        for mapped in _mapped(pid or os.getpid()):
+            if _is_called(mapped, path):
+                return mapped if mapped.startswith("/proc/") else root + mapped
+    if path.startswith("lib") or LIBRARY.search(path):
+        tried += [LD_CACHE, *PLACES]
+        for library in _libraries(root):
+            if _is_called(library, path):
+                return root + library
+    else:
+        tried.append("PATH")
+        program = shutil.which(path)
+        if program:
+            return root + program if os.path.exists(root + program) else program
+    raise UnsupportedError(f"file `{printable(path)}` (looked for in {', '.join(tried)})")
+
+
+def debug_root(pid: int) -> str:
+    """What stands before the paths of a process: nothing for our own, for its root need not be readable."""
+    return f"/proc/{pid}/root" if pid > 0 and pid != os.getpid() else ""
+
+
+def _is_called(path: str, name: str) -> bool:
+    """Whether a file goes by a name: ``libc``, ``libc.so``, ``libc.so.6`` or ``libc-2.31`` as it is."""
+    base = path.rpartition("/")[2]
+    return base == name or base.startswith((name + ".so", name + ".")) or base.partition(".so")[0] == name
+
+
+def _mapped(pid: int) -> Iterator[str]:
+    """The files that a process runs code from. One that is deleted meanwhile is opened through the mapping."""
+    seen = set()
+    with open(f"/proc/{pid}/maps", "rb") as file:
+        for line in file:
+            parts = line.rstrip(b"\n").split(None, 5)
+            if len(parts) < 6 or b"x" not in parts[1] or not parts[5].startswith(b"/") or parts[5] in seen:
+                continue
+            seen.add(parts[5])
+            path = os.fsdecode(parts[5])
+            if path.endswith(" (deleted)"):
+                # The name is kept for messages; the kernel opens the file that is mapped.
+                link = f"/proc/{pid}/map_files/{os.fsdecode(parts[0])}"
+                if os.path.exists(link):
+                    yield link
+                continue
+            yield path
+
+
+def _libraries(root: str) -> Iterator[str]:
+    """What the dynamic linker's cache names, then what lies in its usual places."""
+    try:
+        with open(root + LD_CACHE, "rb") as file:
+            yield from _cached(file.read(MAX_CACHE))
+    except OSError:
+        pass
+    for place in PLACES:
+        try:
+            yield from (f"{place}/{name}" for name in sorted(os.listdir(root + place)) if ".so" in name)
+        except OSError:
+            continue
+
+
+def _cached(data: bytes) -> Iterator[str]:
+    """The paths of an ld.so.cache: magic, number of entries, then 24 bytes each; offsets count from the magic."""
+    start = data.find(CACHE_MAGIC)
+    if start < 0 or start + 48 > len(data):
+        return
+    data = data[start:]
+    (count,) = struct.unpack_from("=I", data, 20)
+    for i in range(min(count, (len(data) - 48) // 24)):
+        (value,) = struct.unpack_from("=I", data, 48 + 24 * i + 8)
+        end = data.find(b"\0", value)
+        if 0 < value < end:
+            yield os.fsdecode(data[value:end])
+
+
+def mapped_at(pid: int, path: str, offset: int) -> int | None:
+    """Where a process has the byte at an offset of a file; None when it has not mapped it as code."""
+    wanted = os.stat(path)
+    with open(f"/proc/{pid}/maps", "rb") as file:
+        for line in file:
+            parts = line.split(None, 5)
+            if b"x" not in parts[1] or int(parts[4]) != wanted.st_ino:
+                continue
+            start, end = (int(x, 16) for x in parts[0].split(b"-"))
+            at = int(parts[2], 16)
+            if at <= offset < at + end - start:
+                return start + offset - at
+    return None

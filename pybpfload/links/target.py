@@ -1,0 +1,76 @@
+"""File descriptors and numbers of what programs attach to: cgroups, network namespaces, network interfaces."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol, Union
+
+from pybpfload._sys import bpf
+from pybpfload._sys import links as sys_links
+from pybpfload._sys.fd import Fd
+from pybpfload.links.base import Link, run_all
+from pybpfload.progs import Program
+
+__all__ = ["HasFileno", "Place", "by_prog_attach", "interface_number", "opened", "own_program"]
+
+
+class HasFileno(Protocol):
+    """A socket, a file, a map."""
+
+    def fileno(self) -> int:
+        """The number of its file descriptor."""
+
+
+Place = Union[str, "os.PathLike[str]", int, HasFileno]
+
+
+@contextmanager
+def opened(place: Place) -> Iterator[int]:
+    """The file descriptor of a path, which is closed again; or that of what has one already."""
+    if isinstance(place, int):
+        yield place
+    elif isinstance(place, (str, os.PathLike)):
+        fd = os.open(place, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+    else:
+        yield place.fileno()
+
+
+def own_program(program: Program) -> Fd:
+    """Another file descriptor of the program: what is attached without a link is named by it when it goes."""
+    return Fd(os.dup(program.fileno()), f"program {program.name}")
+
+
+def interface_number(device: str | int) -> int:
+    """The number of a network interface, in this thread's network namespace.
+
+    Raises:
+        OSError: there is none of this name.
+    """
+    if isinstance(device, int):
+        return device
+    return socket.if_nametoindex(device)
+
+
+def by_prog_attach(program: Program, fd: int, attach_type: int, target: str, flags: int = 0) -> Link:
+    """The way of kernels without links for it. Nothing undoes it but close().
+
+    Raises:
+        SyscallError: the kernel refused.
+    """
+    mine, place = own_program(program), Fd(os.dup(fd), target)
+    result = sys_links.prog_attach(program.fileno(), fd, attach_type, flags)
+    if result < 0:
+        run_all([mine.close, place.close])
+        raise bpf.error_of(-result, "BPF_PROG_ATTACH")
+
+    def remove() -> None:
+        sys_links.prog_detach(mine.fileno(), place.fileno(), attach_type, program.name)
+
+    return Link(program.name, "prog_attach", target, [], undo=[remove, mine.close, place.close])
