@@ -37,12 +37,19 @@ if TYPE_CHECKING:
     from pybpfload.links.tracing import attach_raw_tracepoint as attach_raw_tracepoint
     from pybpfload.links.tracing import attach_tracepoint as attach_tracepoint
     from pybpfload.links.uprobe import attach_uprobe as attach_uprobe
+    from pybpfload.listing import list_links as list_links
+    from pybpfload.listing import list_maps as list_maps
     from pybpfload.maps import Map as Map
     from pybpfload.object import BpfObject as BpfObject
     from pybpfload.object import load as load
     from pybpfload.objectspec import ObjectSpec as ObjectSpec
     from pybpfload.objectspec import read_object as read_object
-    from pybpfload.progs import Program as Program
+    from pybpfload.progs.info import ProgramInfo as ProgramInfo
+    from pybpfload.progs.info import RunStats as RunStats
+    from pybpfload.progs.info import list_programs as list_programs
+    from pybpfload.progs.program import Program as Program
+    from pybpfload.progs.program import RunResult as RunResult
+    from pybpfload.progs.program import open_program as open_program
     from pybpfload.ringbuf import RingReader as RingReader
     from pybpfload.spec import MapSpec as MapSpec
     from pybpfload.spec import ProgramSpec as ProgramSpec
@@ -57,16 +64,23 @@ _EXPORTS = {
     "Map": "maps",
     "MapSpec": "spec",
     "ObjectSpec": "objectspec",
-    "Program": "progs",
+    "Program": "progs.program",
+    "ProgramInfo": "progs.info",
     "ProgramSpec": "spec",
     "RecordLayout": "btf.layout",
     "RingReader": "ringbuf",
+    "RunResult": "progs.program",
+    "RunStats": "progs.info",
     "attach": "links.attach",
     "attach_raw_tracepoint": "links.tracing",
     "attach_tracepoint": "links.tracing",
     "attach_uprobe": "links.uprobe",
     "kernel_btf": "targets",
+    "list_links": "listing",
+    "list_maps": "listing",
+    "list_programs": "progs.info",
     "load": "object",
+    "open_program": "progs.program",
     "read_btf": "targets",
     "read_object": "objectspec",
 }
@@ -79,16 +93,23 @@ __all__ = [
     "MapSpec",
     "ObjectSpec",
     "Program",
+    "ProgramInfo",
     "ProgramSpec",
     "RecordLayout",
     "RingReader",
+    "RunResult",
+    "RunStats",
     "__version__",
     "attach",
     "attach_raw_tracepoint",
     "attach_tracepoint",
     "attach_uprobe",
     "kernel_btf",
+    "list_links",
+    "list_maps",
+    "list_programs",
     "load",
+    "open_program",
     "read_btf",
     "read_object",
 ]
