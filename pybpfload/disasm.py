@@ -35,6 +35,7 @@ JUMP, CALL, EXIT, CONDITIONAL_OR_NOT = 0x00, 0x80, 0x90, 0xE0
 ATOMIC_PLAIN = {0x00: "+=", 0x40: "|=", 0x50: "&=", 0xA0: "^="}
 ATOMIC_FETCH = {0x01: "add", 0x41: "or", 0x51: "and", 0xA1: "xor"}
 EXCHANGE, COMPARE_AND_EXCHANGE, LOAD_ACQUIRE, STORE_RELEASE = 0xE1, 0xF1, 0x100, 0x110
+PER_CPU = -1  # the kernel's own: the address of this CPU's copy
 
 
 class Line(NamedTuple):
@@ -163,6 +164,8 @@ def _arithmetic(op: Insn, slot: int, names: Names) -> str:
     if op.off and kind == 0xB0 and op.code & REGISTER:
         if op.off == 1 and wide:
             return f"{dst} = addr_space_cast({src}, {op.imm >> 16 & 0xFFFF}, {op.imm & 0xFFFF})"
+        if op.off == PER_CPU:
+            return f"{dst} = &(void __percpu *)({src})"
         return f"{dst} = (s{op.off}){src}"
     if op.off == 1:
         sign = SIGNED.get(kind, sign)

@@ -116,7 +116,10 @@ def run(
     cpu: int,
     batch: int,
 ) -> Run:
-    """BPF_PROG_TEST_RUN."""
+    """BPF_PROG_TEST_RUN.
+
+    With no `ctx_room`, the program changes `ctx` itself, and that is given back.
+    """
     attr = attrs.TestRun(prog_fd=fd, repeat=repeat, flags=flags, cpu=cpu, batch_size=batch)
     given, context = buffer(data), buffer(ctx)
     out, ctx_out = (ctypes.c_char * max(1, data_room))(), (ctypes.c_char * max(1, ctx_room))()
@@ -134,10 +137,8 @@ def run(
         detail = "programs of this type cannot be run this way" if result == -ENOTSUPP else ""
         raise error_of(-result, f"BPF_PROG_TEST_RUN {name}", detail)
     sizes = attr.data_size_out, attr.ctx_size_out
-    return Run(
-        attr.retval, out.raw[: min(data_room, sizes[0])], ctx_out.raw[: min(ctx_room, sizes[1])],
-        attr.duration, *sizes,
-    )  # fmt: skip
+    left = ctx_out.raw[: min(ctx_room, sizes[1])] if ctx_room else context.raw[: len(ctx)]
+    return Run(attr.retval, out.raw[: min(data_room, sizes[0])], left, attr.duration, *sizes)
 
 
 def info(fd: int) -> attrs.ProgInfo:

@@ -129,15 +129,13 @@ class Program:
         syscall programs 5.14.
         """
         packet, context = bytes(data), bytes(ctx)
-        # Tracepoints' programs take their arguments, and give nothing back.
-        one_way = live_frames or self.spec.type is ProgType.RAW_TRACEPOINT
         result = sys_progs.run(
             self.fileno(),
             self.name,
             data=packet,
             data_room=len(packet) + HEADROOM if packet and not live_frames and self.spec.type in PACKETS else 0,
             ctx=context,
-            ctx_room=0 if one_way or self.spec.type is ProgType.SYSCALL else len(context),
+            ctx_room=0 if live_frames or self.spec.type in WITHOUT_REPEAT else len(context),
             repeat=0 if repeat == 1 and self.spec.type in WITHOUT_REPEAT else repeat,
             flags=(ON_CPU if cpu is not None else 0) | (LIVE_FRAMES if live_frames else 0),
             cpu=cpu or 0,
@@ -165,7 +163,7 @@ class Program:
         os.unlink(path)
 
 
-# These take no number of runs.
+# These take no number of runs, and no room for another context.
 WITHOUT_REPEAT = (ProgType.RAW_TRACEPOINT, ProgType.TRACING, ProgType.SYSCALL, ProgType.STRUCT_OPS)
 
 

@@ -17,6 +17,7 @@ from pybpfload.btf.blob import Btf
 from pybpfload.btf.types import Func
 from pybpfload.disasm import Names, disassemble
 from pybpfload.errors import PrivilegeError, printable
+from pybpfload.helper_ids import HELPERS
 from pybpfload.insn import Insn
 
 __all__ = ["Xlated", "XlatedInsn", "read_xlated"]
@@ -115,6 +116,8 @@ class _KernelNames(Names):
         self._symbols: _Symbols | None = None
 
     def helper(self, number: int) -> str:
+        if 0 < number < len(HELPERS):
+            return super().helper(number)  # a tail call: it is no call
         if self._symbols is None:
             self._symbols = _Symbols()
         name = self._symbols.near_base(number) if number else ""
