@@ -58,12 +58,19 @@ if TYPE_CHECKING:
     from pybpfload.links.uprobe import attach_uprobe as attach_uprobe
     from pybpfload.links.uprobe import attach_uprobe_multi as attach_uprobe_multi
     from pybpfload.links.usdt import attach_usdt as attach_usdt
+    from pybpfload.listing import list_links as list_links
+    from pybpfload.listing import list_maps as list_maps
     from pybpfload.maps import Map as Map
     from pybpfload.object import BpfObject as BpfObject
     from pybpfload.object import load as load
     from pybpfload.objectspec import ObjectSpec as ObjectSpec
     from pybpfload.objectspec import read_object as read_object
-    from pybpfload.progs import Program as Program
+    from pybpfload.progs.info import ProgramInfo as ProgramInfo
+    from pybpfload.progs.info import RunStats as RunStats
+    from pybpfload.progs.info import list_programs as list_programs
+    from pybpfload.progs.program import Program as Program
+    from pybpfload.progs.program import RunResult as RunResult
+    from pybpfload.progs.program import open_program as open_program
     from pybpfload.ringbuf import RingReader as RingReader
     from pybpfload.spec import MapSpec as MapSpec
     from pybpfload.spec import ProgramSpec as ProgramSpec
@@ -80,10 +87,13 @@ _EXPORTS = {
     "Map": "maps",
     "MapSpec": "spec",
     "ObjectSpec": "objectspec",
-    "Program": "progs",
+    "Program": "progs.program",
+    "ProgramInfo": "progs.info",
     "ProgramSpec": "spec",
     "RecordLayout": "btf.layout",
     "RingReader": "ringbuf",
+    "RunResult": "progs.program",
+    "RunStats": "progs.info",
     "attach": "links.attach",
     "attach_cgroup": "links.cgroup",
     "attach_freplace": "links.tracing",
@@ -107,8 +117,12 @@ _EXPORTS = {
     "attach_xdp": "links.net",
     "kernel_btf": "targets",
     "link_from_id": "links.base",
+    "list_links": "listing",
+    "list_maps": "listing",
+    "list_programs": "progs.info",
     "load": "object",
     "open_link": "links.base",
+    "open_program": "progs.program",
     "read_btf": "targets",
     "read_object": "objectspec",
 }
@@ -123,9 +137,12 @@ __all__ = [
     "MapSpec",
     "ObjectSpec",
     "Program",
+    "ProgramInfo",
     "ProgramSpec",
     "RecordLayout",
     "RingReader",
+    "RunResult",
+    "RunStats",
     "__version__",
     "attach",
     "attach_cgroup",
@@ -150,8 +167,12 @@ __all__ = [
     "attach_xdp",
     "kernel_btf",
     "link_from_id",
+    "list_links",
+    "list_maps",
+    "list_programs",
     "load",
     "open_link",
+    "open_program",
     "read_btf",
     "read_object",
 ]

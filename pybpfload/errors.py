@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import errno as _errno
 import os
+from typing import Callable
 
 __all__ = [
     "AttachError",
@@ -39,6 +40,8 @@ __all__ = [
     "VerifierError",
     "printable",
 ]
+
+ENOTSUPP = 524  # of the kernel alone: C libraries have no name for it
 
 
 def printable(text: str) -> str:
@@ -104,10 +107,10 @@ class SyscallError(BpfError, OSError):
     def __init__(self, errno: int, call: str, detail: str = "") -> None:
         self.call = call
         self.detail = detail
-        OSError.__init__(self, errno, os.strerror(errno))
+        OSError.__init__(self, errno, "Operation is not supported" if errno == ENOTSUPP else os.strerror(errno))
 
     def __str__(self) -> str:
-        name = _errno.errorcode.get(self.errno or 0, str(self.errno))
+        name = "ENOTSUPP" if self.errno == ENOTSUPP else _errno.errorcode.get(self.errno or 0, str(self.errno))
         text = f"{self.call}: {self.strerror} ({name})"
         if self.detail:
             text += f": {self.detail}"
@@ -115,7 +118,18 @@ class SyscallError(BpfError, OSError):
 
 
 class PrivilegeError(SyscallError, PermissionError):
-    """The kernel refused for want of privilege."""
+    """The kernel refused for want of privilege.
+
+    Attributes:
+        explain: finds out what is missing; None when nobody knows.
+    """
+
+    explain: Callable[[], str] | None = None
+
+    @property
+    def hint(self) -> str:
+        """What is missing: a capability, or what a setting or a security module forbids. "" when unknown."""
+        return self.explain() if self.explain is not None else ""
 
 
 class VerifierError(SyscallError):
@@ -124,15 +138,29 @@ class VerifierError(SyscallError):
     Attributes:
         log: the verifier's whole log.
         program: the program's name.
+        insn: the slot where the verifier stopped, or None when it does not say.
+        source: the source line of that, or "".
     """
 
     TAIL_LINES = 12
     MAX_LINES = 48
 
-    def __init__(self, errno: int, call: str, log: str, program: str = "", notes: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        errno: int,
+        call: str,
+        log: str,
+        program: str = "",
+        notes: tuple[str, ...] = (),
+        *,
+        insn: int | None = None,
+        source: str = "",
+    ) -> None:
         self.log = log
         self.program = program
         self.notes = notes
+        self.insn = insn
+        self.source = source
         lines = [line for line in log.splitlines() if line.strip()]
         # The statistics that close a log say nothing about the cause.
         while lines and (lines[-1].startswith("processed ") or lines[-1].startswith("verification time")):

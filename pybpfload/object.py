@@ -316,6 +316,7 @@ class _Loader:
             spec,
             linked,
             license=self._spec.license,
+            btf=self._spec.btf,
             btf_fd=self._btf_fd if self._func_info else -1,
             attach_btf_id=attach_id,
             attach_module_fd=module_fd,
@@ -360,5 +361,11 @@ class _Loader:
                 name, offset = ".kconfig", self._spec.variables.spec(ref.name).offset
             elif ref.kind is RefKind.MAP:
                 src = insn.PSEUDO_MAP_FD
+            if name not in self._obj.maps:
+                # Code that uses a map which was not to be created must be dead: as libbpf, a call of nothing.
+                poison = insn.Insn(insn.CALL, 0, 0, 0, insn.POISON_MAP + list(self._spec.maps).index(name))
+                insn.write(code, ref.slot, poison)
+                insn.write(code, ref.slot + 1, poison)
+                continue
             insn.write(code, ref.slot, low._replace(src=src, imm=self._obj.maps[name].fileno()))
             insn.write(code, ref.slot + 1, high._replace(imm=offset))

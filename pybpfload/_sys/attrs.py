@@ -9,7 +9,7 @@ Source: include/uapi/linux/bpf.h, include/uapi/linux/perf_event.h.
 
 from __future__ import annotations
 
-from ctypes import Structure, c_char, c_int32, c_uint32, c_uint64
+from ctypes import Structure, c_char, c_int32, c_uint8, c_uint32, c_uint64
 
 u32, u64, s32 = c_uint32, c_uint64, c_int32
 Name = c_char * 16
@@ -92,12 +92,6 @@ class BtfInfo(Structure):
     ]  # fmt: skip
 
 
-class ProgInfoBtf(Structure):
-    """struct bpf_prog_info up to its BTF."""
-
-    _fields_ = [("head", u32 * 32), ("btf_id", u32)]
-
-
 class MapInfo(Structure):
     """struct bpf_map_info."""
 
@@ -117,3 +111,50 @@ class PerfEventAttr(Structure):
         ("read_format", u64), ("bits", u64), ("wakeup_events", u32), ("bp_type", u32), ("config1", u64),
         ("config2", u64),
     ]  # fmt: skip
+
+
+class ObjPath(Attr):
+    """OBJ_PIN and OBJ_GET."""
+
+    _fields_ = [("pathname", u64), ("bpf_fd", u32), ("file_flags", u32), ("path_fd", s32)]
+
+
+class TestRun(Attr):
+    """PROG_TEST_RUN."""
+
+    _fields_ = [
+        ("prog_fd", u32), ("retval", u32), ("data_size_in", u32), ("data_size_out", u32), ("data_in", u64),
+        ("data_out", u64), ("repeat", u32), ("duration", u32), ("ctx_size_in", u32), ("ctx_size_out", u32),
+        ("ctx_in", u64), ("ctx_out", u64), ("flags", u32), ("cpu", u32), ("batch_size", u32),
+    ]  # fmt: skip
+
+
+class EnableStats(Attr):
+    _fields_ = [("type", u32)]
+
+
+class TokenCreate(Attr):
+    _fields_ = [("flags", u32), ("bpffs_fd", u32)]
+
+
+class ProgInfo(Structure):
+    """struct bpf_prog_info."""
+
+    _fields_ = [
+        ("type", u32), ("id", u32), ("tag", c_uint8 * 8), ("jited_prog_len", u32), ("xlated_prog_len", u32),
+        ("jited_prog_insns", u64), ("xlated_prog_insns", u64), ("load_time", u64), ("created_by_uid", u32),
+        ("nr_map_ids", u32), ("map_ids", u64), ("name", Name), ("ifindex", u32), ("gpl_compatible", u32),
+        ("netns_dev", u64), ("netns_ino", u64), ("nr_jited_ksyms", u32), ("nr_jited_func_lens", u32),
+        ("jited_ksyms", u64), ("jited_func_lens", u64), ("btf_id", u32), ("func_info_rec_size", u32),
+        ("func_info", u64), ("nr_func_info", u32), ("nr_line_info", u32), ("line_info", u64),
+        ("jited_line_info", u64), ("nr_jited_line_info", u32), ("line_info_rec_size", u32),
+        ("jited_line_info_rec_size", u32), ("nr_prog_tags", u32), ("prog_tags", u64), ("run_time_ns", u64),
+        ("run_cnt", u64), ("recursion_misses", u64), ("verified_insns", u32), ("attach_btf_obj_id", u32),
+        ("attach_btf_id", u32),
+    ]  # fmt: skip
+
+
+class LinkHead(Structure):
+    """How struct bpf_link_info begins, whatever the type of the link."""
+
+    _fields_ = [("type", u32), ("id", u32), ("prog_id", u32), ("pad", u32)]

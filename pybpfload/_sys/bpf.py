@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import os
 import resource
 import threading
+from functools import partial
 
+from pybpfload import insn, privilege
 from pybpfload._sys import attrs
 from pybpfload._sys.syscall import call, numbers
 from pybpfload.errors import PrivilegeError, SyscallError
-from pybpfload.uapi import Cmd
+from pybpfload.helper_ids import HELPERS
+from pybpfload.uapi import Cmd, ProgType
 
 __all__ = ["address_of", "allocating", "bpf", "buffer", "error_of", "get_info", "object_name", "raw"]
 
 BUSY_TRIES = 5
 _memlock = threading.Lock()
-_memlock_raised = False
+_memlock_raised: bool | None = None  # not tried yet
 
 
 def address_of(buffer: ctypes.Array) -> int:  # type: ignore[type-arg]
@@ -35,8 +39,11 @@ def buffer(data: bytes) -> ctypes.Array:  # type: ignore[type-arg]
 
 def error_of(number: int, what: str, detail: str = "") -> SyscallError:
     """The exception for an errno."""
-    kind = PrivilegeError if number in (errno.EPERM, errno.EACCES) else SyscallError
-    return kind(number, what, detail)
+    if number not in (errno.EPERM, errno.EACCES):
+        return SyscallError(number, what, detail)
+    error = PrivilegeError(number, what, detail)
+    error.explain = partial(privilege.explain, what)
+    return error
 
 
 def bpf(command: Cmd, attr: attrs.Attr) -> int:
@@ -51,22 +58,39 @@ def raw(command: Cmd, words: bytes) -> int:
 
 
 def _raise_memlock() -> bool:
-    """Lift RLIMIT_MEMLOCK, once a process; returns whether it is worth trying again."""
+    """Lift RLIMIT_MEMLOCK, once a process; returns whether it was lifted, so that trying again may help."""
     global _memlock_raised
     with _memlock:
-        if _memlock_raised:
-            return False
-        _memlock_raised = True
-        soft, hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)
-        if soft == resource.RLIM_INFINITY:
-            return False
-        for limit in ((resource.RLIM_INFINITY, resource.RLIM_INFINITY), (hard, hard)):
-            try:
-                resource.setrlimit(resource.RLIMIT_MEMLOCK, limit)
-                return True
-            except (OSError, ValueError):
-                continue  # without CAP_SYS_RESOURCE only up to the hard limit
+        if _memlock_raised is None:
+            _memlock_raised = _lift()
+        # Another thread may have lifted it after our call was refused.
+        return _memlock_raised
+
+
+def _lift() -> bool:
+    soft, hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+    if soft == resource.RLIM_INFINITY or not _counts_memlock():
         return False
+    for limit in ((resource.RLIM_INFINITY, resource.RLIM_INFINITY), (hard, hard)):
+        try:
+            resource.setrlimit(resource.RLIMIT_MEMLOCK, limit)
+            return True
+        except (OSError, ValueError):
+            continue  # without CAP_SYS_RESOURCE only up to the hard limit
+    return False
+
+
+def _counts_memlock() -> bool:
+    """Whether the kernel is from before 5.11: one that has the helper that came with 5.11 counts otherwise."""
+    code, gpl = bytearray(16), buffer(b"GPL\0")
+    insn.write(code, 0, insn.Insn(insn.CALL, 0, 0, 0, HELPERS.index("ktime_get_coarse_ns")))
+    insn.write(code, 1, insn.Insn(insn.EXIT, 0, 0, 0, 0))
+    text = buffer(bytes(code))
+    attr = attrs.ProgLoad(prog_type=ProgType.SOCKET_FILTER, insn_cnt=2, insns=address_of(text), license=address_of(gpl))
+    result = bpf(Cmd.PROG_LOAD, attr)
+    if result >= 0:
+        os.close(result)
+    return result < 0
 
 
 def allocating(command: Cmd, attr: attrs.Attr) -> int:

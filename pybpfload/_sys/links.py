@@ -28,7 +28,6 @@ __all__ = [
     "create_uprobe_multi",
     "detach",
     "get",
-    "get_by_id",
     "info",
     "info_with_name",
     "iterate",
@@ -194,14 +193,6 @@ def get(path: str) -> Fd:
     if result < 0:
         raise error_of(-result, f"BPF_OBJ_GET {path}")
     return Fd(result, f"link {path}")
-
-
-def get_by_id(number: int) -> Fd:
-    """BPF_LINK_GET_FD_BY_ID. Kernel: 5.8, a3b80e107894."""
-    result = bpf(Cmd.LINK_GET_FD_BY_ID, attrs.Id(id=number))
-    if result < 0:
-        raise error_of(-result, f"BPF_LINK_GET_FD_BY_ID {number}")
-    return Fd(result, f"link {number}")
 
 
 def info(link_fd: int) -> la.LinkInfo:

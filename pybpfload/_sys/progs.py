@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import os
+from typing import NamedTuple
 
 from pybpfload._sys import attrs
 from pybpfload._sys.bpf import address_of, allocating, bpf, buffer, error_of, get_info, object_name
@@ -11,11 +13,20 @@ from pybpfload._sys.fd import Fd
 from pybpfload.uapi import Cmd
 
 __all__ = [
-    "btf_of",
+    "Run",
+    "btf_data",
+    "enable_stats",
+    "from_path",
+    "info",
+    "info_arrays",
     "load",
     "load_btf",
     "module_btf_fd",
+    "pin",
+    "run",
 ]
+
+ENOTSUPP = 524  # the kernel's own
 
 
 def load_btf(data: bytes, name: str) -> Fd:
@@ -76,18 +87,143 @@ def load(attr: attrs.ProgLoad, name: str, *, log_size: int = 0) -> tuple[int, st
     return result, log.value.decode("utf-8", "backslashreplace")
 
 
-def btf_of(prog_fd: int) -> bytes | None:
-    """The BTF that a program was loaded with; None without. Needs CAP_SYS_ADMIN. Kernel: 5.0, 838e96904ff3."""
-    info = attrs.ProgInfoBtf()
-    get_info(prog_fd, info, "program")
-    if not info.btf_id:
-        return None
-    result = bpf(Cmd.BTF_GET_FD_BY_ID, attrs.Id(id=info.btf_id))
+class Run(NamedTuple):
+    """What a test run gave.
+
+    Attributes:
+        duration_ns: of one run, on average.
+        data_size, ctx_size: what there was; `data` and `ctx` hold no more than there was room for.
+    """
+
+    retval: int
+    data: bytes
+    ctx: bytes
+    duration_ns: int
+    data_size: int
+    ctx_size: int
+
+
+def run(
+    fd: int,
+    name: str,
+    *,
+    data: bytes,
+    data_room: int,
+    ctx: bytes,
+    ctx_room: int,
+    repeat: int,
+    flags: int,
+    cpu: int,
+    batch: int,
+) -> Run:
+    """BPF_PROG_TEST_RUN.
+
+    With no `ctx_room`, the program changes `ctx` itself, and that is given back.
+    """
+    attr = attrs.TestRun(prog_fd=fd, repeat=repeat, flags=flags, cpu=cpu, batch_size=batch)
+    given, context = buffer(data), buffer(ctx)
+    out, ctx_out = (ctypes.c_char * max(1, data_room))(), (ctypes.c_char * max(1, ctx_room))()
+    if data:
+        attr.data_in, attr.data_size_in = address_of(given), len(data)
+    if data_room:
+        attr.data_out, attr.data_size_out = address_of(out), data_room
+    if ctx:
+        attr.ctx_in, attr.ctx_size_in = address_of(context), len(ctx)
+    if ctx_room:
+        attr.ctx_out, attr.ctx_size_out = address_of(ctx_out), ctx_room
+    result = bpf(Cmd.PROG_TEST_RUN, attr)
+    # Room that was too small is no failure: what fits was written, and the sizes say what there was.
+    if result < 0 and result != -errno.ENOSPC:
+        detail = "programs of this type cannot be run this way" if result == -ENOTSUPP else ""
+        raise error_of(-result, f"BPF_PROG_TEST_RUN {name}", detail)
+    sizes = attr.data_size_out, attr.ctx_size_out
+    left = ctx_out.raw[: min(ctx_room, sizes[1])] if ctx_room else context.raw[: len(ctx)]
+    return Run(attr.retval, out.raw[: min(data_room, sizes[0])], left, attr.duration, *sizes)
+
+
+def info(fd: int) -> attrs.ProgInfo:
+    """BPF_OBJ_GET_INFO_BY_FD of a program: numbers, and how long its arrays are."""
+    found = attrs.ProgInfo()
+    get_info(fd, found, "program")
+    return found
+
+
+class _Array(NamedTuple):
+    """An array that BPF_OBJ_GET_INFO_BY_FD fills in: the members with its length and with its elements' size."""
+
+    length: str
+    width: str = ""
+    fixed: int = 1
+
+
+_ARRAYS = {
+    "xlated_prog_insns": _Array("xlated_prog_len"),
+    "map_ids": _Array("nr_map_ids", fixed=4),
+    "func_info": _Array("nr_func_info", "func_info_rec_size"),
+    "line_info": _Array("nr_line_info", "line_info_rec_size"),
+}
+
+
+def info_arrays(fd: int, *names: str) -> tuple[attrs.ProgInfo, dict[str, bytes]]:
+    """The same, with the contents of some of its arrays.
+
+    An array that this process may not see is empty.
+    """
+    sizes, asked = info(fd), attrs.ProgInfo()
+    rooms, found = {}, {}
+    for name in names:
+        array = _ARRAYS[name]
+        count, width = getattr(sizes, array.length), getattr(sizes, array.width) if array.width else array.fixed
+        rooms[name] = room = (ctypes.c_char * max(1, width * count))()
+        setattr(asked, array.length, count)
+        if array.width:
+            setattr(asked, array.width, width)
+        setattr(asked, name, address_of(room) if count else 0)
+    get_info(fd, asked, "program")
+    for name, room in rooms.items():
+        # The kernel takes an address back when it shows nothing there. An array may have become shorter.
+        whole = bytes(room) if getattr(asked, name) else b""
+        count, before = getattr(asked, _ARRAYS[name].length), getattr(sizes, _ARRAYS[name].length)
+        found[name] = whole[: len(whole) * min(count, before) // before] if before else b""
+    return asked, found
+
+
+def btf_data(number: int) -> bytes:
+    """The BTF with an id; b"" when it is the kernel's own. Needs CAP_SYS_ADMIN."""
+    result = bpf(Cmd.BTF_GET_FD_BY_ID, attrs.Id(id=number))
     if result < 0:
-        raise error_of(-result, f"BPF_BTF_GET_FD_BY_ID {info.btf_id}")
-    with Fd(result, "BTF of a program") as fd:
-        size = attrs.BtfInfo()
-        get_info(fd.fileno(), size, "BTF")
-        data = (ctypes.c_char * size.btf_size)()
-        get_info(fd.fileno(), attrs.BtfInfo(btf=address_of(data), btf_size=size.btf_size), "BTF")
+        raise error_of(-result, f"BPF_BTF_GET_FD_BY_ID {number}")
+    with Fd(result, f"BTF {number}") as fd:
+        head = attrs.BtfInfo()
+        get_info(fd.fileno(), head, "BTF")
+        if head.kernel_btf:
+            return b""
+        data = (ctypes.c_char * head.btf_size)()
+        get_info(fd.fileno(), attrs.BtfInfo(btf=address_of(data), btf_size=len(data)), "BTF")
         return bytes(data)
+
+
+def pin(fd: int, path: str) -> None:
+    """BPF_OBJ_PIN."""
+    raw = buffer(os.fsencode(path) + b"\0")
+    result = bpf(Cmd.OBJ_PIN, attrs.ObjPath(pathname=address_of(raw), bpf_fd=fd))
+    if result < 0:
+        detail = "expected a path on a bpffs" if -result in (errno.EPERM, errno.EINVAL) else ""
+        raise error_of(-result, f"BPF_OBJ_PIN {path}", detail)
+
+
+def from_path(path: str) -> Fd:
+    """BPF_OBJ_GET: whatever is pinned there; it need not be a program."""
+    raw = buffer(os.fsencode(path) + b"\0")
+    result = bpf(Cmd.OBJ_GET, attrs.ObjPath(pathname=address_of(raw)))
+    if result < 0:
+        raise error_of(-result, f"BPF_OBJ_GET {path}")
+    return Fd(result, f"program at {path}")
+
+
+def enable_stats() -> Fd:
+    """BPF_ENABLE_STATS: times and runs are counted as long as it is open. Kernel: 5.8, d46edd671a14."""
+    result = bpf(Cmd.ENABLE_STATS, attrs.EnableStats(type=0))
+    if result < 0:
+        raise error_of(-result, "BPF_ENABLE_STATS")
+    return Fd(result, "statistics of programs")

@@ -11,6 +11,7 @@ from functools import cache, partial
 from typing import NamedTuple
 
 from pybpfload.errors import BpfError, SyscallError
+from pybpfload.features.attaching import ATTACHING
 from pybpfload.features.base import Feature, kernel_type
 from pybpfload.features.behaviours import BEHAVIOURS
 from pybpfload.features.btf import BTF
@@ -29,6 +30,7 @@ FEATURES: dict[str, Feature] = {
     **MAP_TYPES,
     **LINK_TYPES,
     **ATTACH_TYPES,
+    **ATTACHING,
 }
 
 

@@ -155,6 +155,11 @@ def _true_log_size() -> bool:
     return bool(attr.log_true_size)
 
 
+def _verified() -> bool:
+    with program(P.SOCKET_FILTER) as fd:
+        return bool(sys_progs.info(fd).verified_insns)
+
+
 def _module_btf() -> bool:
     with sys_progs.load_btf(encode((t.Int(1, "int", 4, 32, 0, 1),)), "probe") as btf:
         name = bpf.buffer(bytes(64))
@@ -260,6 +265,7 @@ BEHAVIOURS: dict[str, Feature] = {
     "prog_run_syscall": Feature(
         "BPF_PROG_TEST_RUN of syscall programs", "5.14", _run(P.SYSCALL, flags=ProgFlag.SLEEPABLE)
     ),
+    "verified_insns": Feature("how many instructions the verifier looked at", "5.16", _verified),
     "stats": Feature("BPF_ENABLE_STATS", "5.8", lambda: made(bpf.raw(Cmd.ENABLE_STATS, bytes(4)))),
     "prog_stream": Feature(
         "programs' output streams", "6.17", _command(Cmd.PROG_STREAM_READ_BY_FD, struct.pack("=QIII", 0, 0, 1, NO_FD))

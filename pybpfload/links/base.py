@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Any, Callable
 
+from pybpfload._sys import ids
 from pybpfload._sys import links as sys_links
 from pybpfload._sys.fd import Fd
 from pybpfload.errors import AttachError, UnsupportedError, printable
@@ -238,7 +239,7 @@ def link_from_id(number: int) -> Link:
 
     Kernel: 5.8, a3b80e107894.
     """
-    fd = sys_links.get_by_id(number)
+    fd = ids.open_number("link", number)
     try:
         return _known(fd, f"link {number}")
     except BaseException:

@@ -18,8 +18,9 @@ def function_id(program: Program, function: str) -> int:
         UnsupportedError: the program has no BTF, or no such function; names those that it has.
         SyscallError: the kernel does not give its BTF away (it takes CAP_SYS_ADMIN).
     """
-    data = sys_progs.btf_of(program.fileno())
-    if data is None:
+    number = int(sys_progs.info(program.fileno()).btf_id)
+    data = sys_progs.btf_data(number) if number else b""
+    if not data:
         raise UnsupportedError(f"BTF of the program `{printable(program.name)}`")
     btf = Btf(data, name=program.name)
     for number in btf.ids(function):

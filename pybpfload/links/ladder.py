@@ -28,7 +28,7 @@ def attach_type_for(spec: ProgramSpec) -> int:
     if spec.type is not ProgType.KPROBE:
         return wanted
     head = spec.section.partition("/")[0].removesuffix(".s")
-    if wanted == 0 and head in PROMOTED and has("link:uprobe_multi"):
+    if wanted == 0 and head in PROMOTED and has("link:uprobe_multi") and has("uprobe_multi_pid"):
         return AttachType.TRACE_UPROBE_MULTI
     feature = DEMOTED.get(wanted)  # type: ignore[call-overload]
     return 0 if feature and not has(feature) else wanted

@@ -8,6 +8,7 @@ from pybpfload._sys import bpf, perf
 from pybpfload._sys import links as sys_links
 from pybpfload._sys.fd import Fd
 from pybpfload.errors import AttachError, BpfError
+from pybpfload.features import FEATURES, has
 from pybpfload.links.base import Link
 from pybpfload.links.event import attach_event
 from pybpfload.links.extend import function_id
@@ -30,9 +31,9 @@ def attach_raw_tracepoint(program: Program, target: str | None = None, cookie: i
 
 
 def _open(program: Program, name: str | None, target: str, cookie: int) -> Link:
+    if cookie and not has("raw_tp_cookie"):
+        raise AttachError(program.name, target, "this kernel has no cookies on raw tracepoints (they came with 6.10)")
     result = sys_links.raw_tracepoint_open(program.fileno(), name, cookie)
-    if result == -errno.EINVAL and cookie:
-        raise AttachError(program.name, target, "this kernel has no cookies for raw tracepoints (they came with 6.10)")
     if result < 0:
         refused = bpf.error_of(-result, "BPF_RAW_TRACEPOINT_OPEN", _hint(program, result))
         raise AttachError(program.name, target, refused) from refused
@@ -72,9 +73,10 @@ def attach_tracing(program: Program, cookie: int = 0) -> Link:
     target = f"{spec.section.partition('/')[0]} {spec.target}"
     if not cookie:
         return _open(program, None, target, 0)
+    feature = "tracing_cookie" if _patches(program) else "raw_tp_cookie"
+    if not has(feature):
+        raise AttachError(program.name, target, f"this kernel has no {FEATURES[feature].title}")
     result = sys_links.create_tracing(program.fileno(), spec.attach_type, cookie)
-    if result in (-errno.EINVAL, -errno.E2BIG):
-        raise AttachError(program.name, target, "this kernel has no cookies for this (they came with 6.0, tp_btf 6.10)")
     if result < 0:
         refused = bpf.error_of(-result, "BPF_LINK_CREATE tracing", _hint(program, result))
         raise AttachError(program.name, target, refused) from refused

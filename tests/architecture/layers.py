@@ -14,12 +14,13 @@ from dataclasses import dataclass
 LIBRARY_LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("pybpfload", "pybpfload.__main__"),),
     # the kernel half: owns file descriptors
-    (("pybpfload.object",),),
+    (("pybpfload.object",), ("pybpfload.listing",)),
     (("pybpfload.links",),),
     (("pybpfload.progs",), ("pybpfload.ringbuf", "pybpfload.perfbuf"), ("pybpfload.externs",)),
     (("pybpfload.maps",),),
     (("pybpfload.features",),),
     (("pybpfload._sys",),),
+    (("pybpfload.privilege",),),
     # the pure half: the same answer on every host
     (("pybpfload.objectspec",),),
     (
@@ -31,7 +32,7 @@ LIBRARY_LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
     ),
     (("pybpfload.core",),),
     (("pybpfload.spec",), ("pybpfload.symbols",), ("pybpfload.targets",)),
-    (("pybpfload.btf",), ("pybpfload.insn",), ("pybpfload.elf",), ("pybpfload.sections",)),
+    (("pybpfload.btf",), ("pybpfload.insn", "pybpfload.disasm"), ("pybpfload.elf",), ("pybpfload.sections",)),
     (("pybpfload.errors", "pybpfload.files", "pybpfload.helper_ids", "pybpfload.uapi", "pybpfload._version"),),
 )
 APPLICATION_LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (

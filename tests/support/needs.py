@@ -43,5 +43,5 @@ def _why_not(names: list[str] | tuple[str, ...]) -> str | None:
         if not features.has(name):
             row, reason = features.find(name), features.ask(name).reason
             since = f" (Linux {row.since})" if row.since else ""
-            return f"this kernel has no {row.title}{since}: feature {name}{': ' + reason if reason else ''}"
+            return f"this kernel lacks: {row.title}{since}: feature {name}{': ' + reason if reason else ''}"
     return None

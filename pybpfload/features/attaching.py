@@ -1,0 +1,37 @@
+"""Rows about links that take more than their type to be known."""
+
+from __future__ import annotations
+
+import errno
+import struct
+
+from pybpfload._sys import bpf
+from pybpfload.features.base import EXIT, Feature, call, is_errno, kernel_type, loads, program
+from pybpfload.features.links import create
+from pybpfload.uapi import AttachType as A
+from pybpfload.uapi import ProgType as P
+
+__all__ = ["ATTACHING"]
+
+COOKIE_HELPER = 174
+
+
+def _tracing_cookie() -> bool:
+    # Kernels without cookies take a link with one all the same, and forget it.
+    return loads(
+        P.TRACING, call(COOKIE_HELPER), EXIT, attach_type=A.TRACE_FENTRY, btf_id=kernel_type("bpf_fentry_test1")
+    )
+
+
+def _uprobe_multi_pid() -> bool:
+    # Those that filter by thread look at the path first; it is a directory.
+    path, offsets = bpf.buffer(b"/\0"), bpf.buffer(bytes(8))
+    words = struct.pack("=QQQQIIiI", bpf.address_of(path), bpf.address_of(offsets), 0, 0, 1, 0, -1, 0)
+    with program(P.KPROBE, attach_type=A.TRACE_UPROBE_MULTI) as fd:
+        return is_errno(create(fd, 0, A.TRACE_UPROBE_MULTI, words), errno.EINVAL)
+
+
+ATTACHING: dict[str, Feature] = {
+    "tracing_cookie": Feature("cookies on fentry, fexit, fmod_ret and lsm", "6.0", _tracing_cookie),
+    "uprobe_multi_pid": Feature("links to many uprobes of a process, not of one thread", "6.10", _uprobe_multi_pid),
+}
