@@ -6,7 +6,7 @@ import errno
 import struct
 
 from pybpfload._sys import bpf
-from pybpfload.features.base import EXIT, Feature, call, is_errno, kernel_type, loads, program
+from pybpfload.features.base import EXIT_0, Feature, call, is_errno, kernel_type, loads, program
 from pybpfload.features.links import create
 from pybpfload.uapi import AttachType as A
 from pybpfload.uapi import ProgType as P
@@ -19,7 +19,7 @@ COOKIE_HELPER = 174
 def _tracing_cookie() -> bool:
     # Kernels without cookies take a link with one all the same, and forget it.
     return loads(
-        P.TRACING, call(COOKIE_HELPER), EXIT, attach_type=A.TRACE_FENTRY, btf_id=kernel_type("bpf_fentry_test1")
+        P.TRACING, call(COOKIE_HELPER), *EXIT_0, attach_type=A.TRACE_FENTRY, btf_id=kernel_type("bpf_fentry_test1")
     )
 
 
