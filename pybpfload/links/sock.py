@@ -13,14 +13,13 @@ from pybpfload.errors import AttachError, SyscallError
 from pybpfload.features import has
 from pybpfload.links.base import Link
 from pybpfload.links.event import wants
-from pybpfload.links.target import HasFileno, Place, by_prog_attach, opened
+from pybpfload.links.target import OWN_NETNS, HasFileno, Place, by_prog_attach, opened
 from pybpfload.maps import Map
 from pybpfload.progs import Program
 from pybpfload.uapi import AttachType, ProgType
 
 __all__ = ["attach_netfilter", "attach_netns", "attach_socket", "attach_sockmap"]
 
-OWN_NETNS = "/proc/thread-self/ns/net"
 FAMILIES = {"ipv4": 2, "ipv6": 10}
 HOOKS = {"prerouting": 0, "local_in": 1, "forward": 2, "local_out": 3, "postrouting": 4}
 DEFRAGMENT = 1  # BPF_F_NETFILTER_IP_DEFRAG
@@ -50,7 +49,7 @@ def attach_netns(program: Program, netns: Place = OWN_NETNS, *, kind: str | None
             # BPF_PROG_ATTACH means this thread's namespace, whatever it is given.
             if not os.path.samestat(os.fstat(fd), os.stat(OWN_NETNS)):
                 raise SyscallError(errno.EINVAL, "BPF_PROG_ATTACH", "without links only this thread's own namespace")
-            return by_prog_attach(program, fd, attach_type, target)
+            return by_prog_attach(program, None, attach_type, target)
     except OSError as cause:
         raise AttachError(program.name, target, cause) from cause
 

@@ -11,10 +11,11 @@ from typing import Protocol, Union
 from pybpfload._sys import bpf
 from pybpfload._sys import links as sys_links
 from pybpfload._sys.fd import Fd
+from pybpfload.errors import AttachError
 from pybpfload.links.base import Link, run_all
 from pybpfload.progs import Program
 
-__all__ = ["HasFileno", "Place", "by_prog_attach", "interface_number", "opened", "own_program"]
+__all__ = ["OWN_NETNS", "HasFileno", "Place", "by_prog_attach", "interface_number", "opened", "own_program"]
 
 
 class HasFileno(Protocol):
@@ -24,6 +25,7 @@ class HasFileno(Protocol):
         """The number of its file descriptor."""
 
 
+OWN_NETNS = "/proc/thread-self/ns/net"
 Place = Union[str, "os.PathLike[str]", int, HasFileno]
 
 
@@ -58,19 +60,29 @@ def interface_number(device: str | int) -> int:
     return socket.if_nametoindex(device)
 
 
-def by_prog_attach(program: Program, fd: int, attach_type: int, target: str, flags: int = 0) -> Link:
+def by_prog_attach(program: Program, fd: int | None, attach_type: int, target: str, flags: int = 0) -> Link:
     """The way of kernels without links for it. Nothing undoes it but close().
+
+    Args:
+        fd: of what to attach to; None for this thread's network namespace, for which the kernel wants none.
 
     Raises:
         SyscallError: the kernel refused.
     """
-    mine, place = own_program(program), Fd(os.dup(fd), target)
-    result = sys_links.prog_attach(program.fileno(), fd, attach_type, flags)
+    # A namespace that is this thread's now may not be so later, but then it cannot be detached from either.
+    mine, place = own_program(program), Fd(os.dup(fd), target) if fd is not None else None
+    steps = [mine.close] if place is None else [mine.close, place.close]
+    result = sys_links.prog_attach(program.fileno(), fd or 0, attach_type, flags)
     if result < 0:
-        run_all([mine.close, place.close])
+        run_all(steps)
         raise bpf.error_of(-result, "BPF_PROG_ATTACH")
 
-    def remove() -> None:
-        sys_links.prog_detach(mine.fileno(), place.fileno(), attach_type, program.name)
+    home = os.stat(OWN_NETNS)
 
-    return Link(program.name, "prog_attach", target, [], undo=[remove, mine.close, place.close])
+    def remove() -> None:
+        if place is None and not os.path.samestat(home, os.stat(OWN_NETNS)):
+            raise AttachError(program.name, target, "is to be closed in the network namespace of its attachment")
+        number = place.fileno() if place is not None else 0
+        sys_links.prog_detach(mine.fileno(), number, attach_type, program.name)
+
+    return Link(program.name, "prog_attach", target, [], undo=[remove, *steps])

@@ -69,6 +69,17 @@ def cgroup(*, inside: bool = True) -> Iterator[Path]:
         path.rmdir()
 
 
+@contextmanager
+def bpffs(folder: Path) -> Iterator[Path]:
+    """A file system for pins of the test's own, mounted at a folder."""
+    folder.mkdir(exist_ok=True)
+    subprocess.run(["mount", "-t", "bpf", "none", str(folder)], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
 def own_probes() -> list[str]:
     """What this process has left in the probe files of tracefs."""
     found = []
