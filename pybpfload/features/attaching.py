@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import errno
+import os
 import struct
 
 from pybpfload._sys import bpf
 from pybpfload.features.base import EXIT_0, Feature, call, is_errno, kernel_type, loads, program
-from pybpfload.features.links import create
+from pybpfload.features.links import create, made
 from pybpfload.uapi import AttachType as A
 from pybpfload.uapi import ProgType as P
 
@@ -31,7 +32,15 @@ def _uprobe_multi_pid() -> bool:
         return is_errno(create(fd, 0, A.TRACE_UPROBE_MULTI, words), errno.EINVAL)
 
 
+def _iter_of_process() -> bool:
+    words = bpf.buffer(struct.pack("=III", 0, os.getpid(), 0))
+    with program(P.TRACING, attach_type=A.TRACE_ITER, btf_id=kernel_type("bpf_iter_task")) as fd:
+        return made(create(fd, 0, A.TRACE_ITER, struct.pack("=QI", bpf.address_of(words), 12)))
+
+
 ATTACHING: dict[str, Feature] = {
     "tracing_cookie": Feature("cookies on fentry, fexit, fmod_ret and lsm", "6.0", _tracing_cookie),
     "uprobe_multi_pid": Feature("links to many uprobes of a process, not of one thread", "6.10", _uprobe_multi_pid),
+    "iter_process": Feature("iterators over the tasks of one process", "6.1", _iter_of_process),
+    "iter_cgroup": Feature("iterators over cgroups", "6.1", lambda: kernel_type("bpf_iter_cgroup") > 0),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 from pybpfload._sys import bpf
@@ -27,7 +28,7 @@ class StructOpsLink(Link):
 
         Kernel: 6.4, aef56f2e918b; as far as the struct's subsystem has it.
         """
-        sys_maps.update(map.fileno(), KEY, value)
+        _set(map, value, True)
         sys_links.update(self._one("replacing the map"), map.fileno(), None, map.name)
         self.program_name = map.name
 
@@ -42,12 +43,15 @@ def attach_struct_ops(map: Map, value: bytes, *, kind: str | None = None) -> Str
     Kernel: 5.6, 85d33df357b6; links 6.4, 68b04864ca42.
     """
     target = f"struct_ops {map.name}"
-    linked = bool(sys_maps.info(map.fileno()).map_flags & MapFlag.LINK)
+    try:
+        linked = bool(sys_maps.info(map.fileno()).map_flags & MapFlag.LINK)
+    except OSError as cause:
+        raise AttachError(map.name, target, cause) from cause
     way = "struct_ops_link" if linked else "map_update"
     if not wants(kind, way):
         raise AttachError(map.name, target, f"this map is registered by {way}")
     try:
-        sys_maps.update(map.fileno(), KEY, value)
+        _set(map, value, linked)
         if linked:
             result = sys_links.create(map.fileno(), 0, AttachType.STRUCT_OPS)
             if result < 0:
@@ -57,6 +61,15 @@ def attach_struct_ops(map: Map, value: bytes, *, kind: str | None = None) -> Str
         raise AttachError(map.name, target, cause) from cause
     own = Fd(os.dup(map.fileno()), f"map {map.name}")
     return StructOpsLink(map.name, way, target, [], undo=[lambda: _unregister(own), own.close])
+
+
+def _set(map: Map, value: bytes, linked: bool) -> None:
+    try:
+        sys_maps.update(map.fileno(), KEY, value)
+    except OSError as error:
+        # A map of links keeps its value when its link goes, and takes it only once.
+        if not linked or error.errno != errno.EBUSY:
+            raise
 
 
 def _unregister(map: Fd) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import pybpfload
 from pybpfload._sys import links as sys_links
 from pybpfload.errors import AttachError
 from pybpfload.uapi import AttachType
+from tests.support.gates import bpf_object_exists
 from tests.support.needs import need, needs
 from tests.support.objects import only
 from tests.support.sandbox import bpffs, cgroup, netns
@@ -205,4 +207,8 @@ def test_cgroup_link_is_pinned_opened_again_and_detached(tmp_path):
             pin.unlink()
             with pytest.raises(PermissionError):
                 datagrams(socket.AF_INET)
+        # The kernel may drop the last reference a moment later.
+        deadline = time.monotonic() + 5
+        while bpf_object_exists("link", number) and time.monotonic() < deadline:
+            time.sleep(0.01)
         datagrams(socket.AF_INET)

@@ -199,21 +199,21 @@ def test_tc_messages_name_what_is_missing():
 @needs("netkit")
 def test_netkit_sees_what_its_devices_send():
     """A pair of devices, both ends here."""
-    done = subprocess.run(["ip", "link", "add", "nk0", "type", "netkit"], capture_output=True, text=True, check=False)
+    done = subprocess.run(["ip", "link", "add", "left0", "type", "netkit"], capture_output=True, text=True, check=False)
     if done.returncode:
         # This ip may be older than netkit: the message by hand.
-        create_netkit("nk0")
+        create_netkit("left0")
     with only("net", "on_netkit") as obj:
-        with pybpfload.attach_netkit(obj.programs["on_netkit"], "nk0") as link:
+        with pybpfload.attach_netkit(obj.programs["on_netkit"], "left0") as link:
             assert link.kind == "netkit_link"
-            ip("addr", "add", "10.9.8.1/24", "dev", "nk0")
-            ip("link", "set", "nk0", "up")
-            ip("neigh", "replace", "10.9.8.2", "lladdr", "02:00:00:00:00:02", "dev", "nk0")
-            peer = next(name for _, name in socket.if_nameindex() if name not in {"lo", "nk0"})
+            ip("addr", "add", "10.9.8.1/24", "dev", "left0")
+            ip("link", "set", "left0", "up")
+            ip("neigh", "replace", "10.9.8.2", "lladdr", "02:00:00:00:00:02", "dev", "left0")
+            peer = next(name for _, name in socket.if_nameindex() if name not in {"lo", "left0"})
             ip("link", "set", peer, "up")
             send(3, host="10.9.8.2")
         assert obj.variables["hits"] >= 3
-    ip("link", "del", "nk0")
+    ip("link", "del", "left0")
 
 
 def create_netkit(name):
@@ -311,18 +311,20 @@ def test_flow_dissector_is_attached_to_the_namespace(kind):
 def test_sockmap_program_sees_messages_of_its_sockets(kind, program):
     """What is sent (sk_msg) or received (sk_skb) by a socket in the map."""
     need("map:sockmap")
-    with only("net", program) as obj, socket.create_server(("127.0.0.1", 0)) as server:
-        with socket.create_connection(server.getsockname()) as client:
-            peer, _ = server.accept()
-            with peer, pybpfload.attach_sockmap(obj.programs[program], obj.maps["sockets"], kind=kind) as link:
-                assert link.kind == kind
-                watched = client if program == "on_message" else peer
-                obj.maps["sockets"][bytes(4)] = watched.fileno().to_bytes(4, "little")
-                client.sendall(b"hello")
-                peer.settimeout(5)
-                assert peer.recv(9) == b"hello"
-                assert obj.variables["hits"] == 1
-                del obj.maps["sockets"][bytes(4)]
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        client = socket.create_connection(server.getsockname())
+        peer, _ = server.accept()
+    with only("net", program) as obj, client, peer:
+        sockets = obj.maps["sockets"]
+        with pybpfload.attach_sockmap(obj.programs[program], sockets, kind=kind) as link:
+            assert link.kind == kind
+            watched = client if program == "on_message" else peer
+            sockets[bytes(4)] = watched.fileno().to_bytes(4, "little")
+            client.sendall(b"hello")
+            peer.settimeout(5)
+            assert peer.recv(9) == b"hello"
+            assert obj.variables["hits"] == 1
+            del sockets[bytes(4)]
 
 
 def test_forced_detach_cuts_the_link_of_others():

@@ -8,6 +8,7 @@ import pytest
 
 from pybpfload import kernel_btf, uapi
 from pybpfload._sys import attrs
+from pybpfload._sys import link_attrs as la
 from pybpfload.btf import Kind
 from pybpfload.btf import types as t
 from pybpfload.btf.layout import layout_of
@@ -37,12 +38,19 @@ def test_enum_members_have_the_kernels_values(name):
 # our struct -> a member that is in the right anonymous struct of union bpf_attr
 COMMANDS = {
     attrs.MapCreate: "map_type",
+    la.Pin: "pathname",
+    la.ProgAttach: "attach_bpf_fd",
     attrs.MapElem: "key",
     attrs.ProgLoad: "prog_type",
     attrs.BtfLoad: "btf_log_buf",
 }
 NAMED = {
     attrs.RawTracepointOpen: "raw_tracepoint",
+    la.LinkCreate: "link_create",
+    la.LinkUpdate: "link_update",
+    la.LinkDetach: "link_detach",
+    la.IterCreate: "iter_create",
+    la.ProgQuery: "query",
     attrs.ObjInfo: "info",
 }
 OURS_ALONE = {"pad"}
@@ -97,3 +105,27 @@ def test_info_structs_have_the_kernels_offsets(struct, name):
     common = set(ours) & set(fields)
     assert len(common) > len(ours) * 0.8
     assert {n: ours[n] for n in common} == {n: fields[n] for n in common}
+
+
+# our struct -> the part of LINK_CREATE that it has beside the head; our names for members that the head has too
+LINKS = {
+    la.LinkCreateTracing: ("tracing", {}),
+    la.LinkCreateKprobeMulti: ("kprobe_multi", {"multi_flags": "flags"}),
+    la.LinkCreateUprobeMulti: ("uprobe_multi", {"multi_flags": "flags"}),
+    la.LinkCreateNetfilter: ("netfilter", {"hook_flags": "flags"}),
+    la.LinkCreateAnchored: ("tcx", {}),
+}
+
+
+@pytest.mark.parametrize("struct", LINKS, ids=lambda s: s.__name__)
+def test_link_attrs_have_the_kernels_offsets(struct):
+    """Each part lies in the union behind the head, which all share."""
+    btf = kernel_btf()
+    part, renamed = LINKS[struct]
+    (outer,) = [t for name, t in member_types(btf, btf.find("bpf_attr", Kind.UNION)) if name == "link_create"]
+    (field,) = [f for f in layout_of(btf, outer.id) if f.name == part]
+    kernel = {f.name: (field.offset + f.offset, f.size) for f in field.layout}
+    ours = {renamed.get(n, n): v for n, v in offsets(struct).items() if n not in offsets(la.LinkCreate)}
+    common = set(ours) & set(kernel)
+    assert len(common) >= 2
+    assert {n: ours[n] for n in common} == {n: kernel[n] for n in common}
