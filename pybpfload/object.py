@@ -147,7 +147,9 @@ class _Loader:
     def __init__(self, obj: BpfObject, shared: Mapping[str, Map], kernel: Btf | None) -> None:
         self._obj, self._spec, self._stack = obj, obj.spec, obj._stack
         self._shared = shared
-        self._targets = kernel_types(kernel) if kernel else None
+        # Other types than the running kernel's serve CO-RE alone: ids of types go to the kernel, which has its own.
+        self._core = kernel_types(kernel) if kernel else None
+        self._targets: KernelTypes | None = None
         self._externs: Externs | None = None
         self._values: dict[str, tuple[bytearray, dict[str, int]]] = {}  # of struct_ops maps
         self._members: dict[str, tuple[int, int]] = {}  # struct_ops program -> struct and member
@@ -279,7 +281,7 @@ class _Loader:
     def _program(self, spec: ProgramSpec) -> Program:
         if spec.type is ProgType.UNSPEC:
             match_section(spec.section)  # says what is wrong
-        targets: Iterable[Btf] = self._kernel() if needs_kernel_btf(self._spec, spec) else ()
+        targets: Iterable[Btf] = (self._core or self._kernel()) if needs_kernel_btf(self._spec, spec) else ()
         linked = link(self._spec, spec, targets)
         self._fill(linked)
         self._obj.relocations += linked.relocations
