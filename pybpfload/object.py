@@ -14,6 +14,7 @@ from pybpfload import insn
 from pybpfload._sys import maps as sys_maps
 from pybpfload._sys import progs as sys_progs
 from pybpfload._sys.fd import Fd
+from pybpfload._sys.token import using
 from pybpfload.btf.blob import Btf
 from pybpfload.btf.types import Kind
 from pybpfload.errors import ObjectError, PrivilegeError, SyscallError, UnsupportedError, printable
@@ -120,12 +121,20 @@ def _copy(buffer: memoryview, offset: int, size: int) -> bytes:
     return bytes(buffer[offset : offset + size])
 
 
-def load(spec: ObjectSpec, *, maps: Mapping[str, Map] | None = None, kernel_btf: Btf | None = None) -> BpfObject:
+def load(
+    spec: ObjectSpec,
+    *,
+    maps: Mapping[str, Map] | None = None,
+    kernel_btf: Btf | None = None,
+    token: str | None = None,
+) -> BpfObject:
     """Create the maps of an object and load its programs.
 
     Args:
         maps: existing maps to be used in place of those of the same names; they stay the caller's.
         kernel_btf: to relocate against; the running kernel's when None, read only if it is needed.
+        token: the path of a bpffs through which BPF was delegated to this process, "" for none; what
+            the environment variable LIBBPF_BPF_TOKEN_PATH says when None.
 
     Raises:
         ObjectError: the object is at fault.
@@ -136,7 +145,8 @@ def load(spec: ObjectSpec, *, maps: Mapping[str, Map] | None = None, kernel_btf:
         raise ObjectError(f"{spec.source}: is {'big' if spec.big_endian else 'little'}-endian, this host is not")
     obj = BpfObject(spec)
     try:
-        _Loader(obj, maps or {}, kernel_btf).run()
+        with using(token):
+            _Loader(obj, maps or {}, kernel_btf).run()
     except BaseException:
         obj.close()
         raise
