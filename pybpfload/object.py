@@ -14,6 +14,7 @@ from pybpfload import insn
 from pybpfload._sys import maps as sys_maps
 from pybpfload._sys import progs as sys_progs
 from pybpfload._sys.fd import Fd
+from pybpfload._sys.token import using
 from pybpfload.btf.blob import Btf
 from pybpfload.btf.types import Kind
 from pybpfload.errors import ObjectError, PrivilegeError, SyscallError, UnsupportedError, printable
@@ -137,6 +138,7 @@ def load(
     maps: Mapping[str, Map] | None = None,
     kernel_btf: Btf | None = None,
     targets: Mapping[str, Program] | None = None,
+    token: str | None = None,
 ) -> BpfObject:
     """Create the maps of an object and load its programs.
 
@@ -145,6 +147,8 @@ def load(
         kernel_btf: to relocate against; the running kernel's when None, read only if it is needed.
         targets: for programs of this object that attach to functions of other programs (freplace, fentry,
             fexit): the program whose function SEC() names.
+        token: the path of a bpffs through which BPF was delegated to this process, "" for none; what
+            the environment variable LIBBPF_BPF_TOKEN_PATH says when None.
 
     Raises:
         ObjectError: the object is at fault.
@@ -155,7 +159,8 @@ def load(
         raise ObjectError(f"{spec.source}: is {'big' if spec.big_endian else 'little'}-endian, this host is not")
     obj = BpfObject(spec)
     try:
-        _Loader(obj, maps or {}, kernel_btf, targets or {}).run()
+        with using(token):
+            _Loader(obj, maps or {}, kernel_btf, targets or {}).run()
     except BaseException:
         obj.close()
         raise
@@ -169,7 +174,9 @@ class _Loader:
         self._obj, self._spec, self._stack = obj, obj.spec, obj._stack
         self._shared = shared
         self._others = others
-        self._targets = kernel_types(kernel) if kernel else None
+        # Other types than the running kernel's serve CO-RE alone: ids of types go to the kernel, which has its own.
+        self._core = kernel_types(kernel) if kernel else None
+        self._targets: KernelTypes | None = None
         self._externs: Externs | None = None
         self._values: dict[str, tuple[bytearray, dict[str, int]]] = {}  # of struct_ops maps
         self._members: dict[str, tuple[int, int]] = {}  # struct_ops program -> struct and member
@@ -301,7 +308,7 @@ class _Loader:
     def _program(self, spec: ProgramSpec) -> Program:
         if spec.type is ProgType.UNSPEC:
             match_section(spec.section)  # says what is wrong
-        targets: Iterable[Btf] = self._kernel() if needs_kernel_btf(self._spec, spec) else ()
+        targets: Iterable[Btf] = (self._core or self._kernel()) if needs_kernel_btf(self._spec, spec) else ()
         linked = link(self._spec, spec, targets)
         self._fill(linked)
         self._obj.relocations += linked.relocations

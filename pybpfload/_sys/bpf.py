@@ -16,6 +16,7 @@ from functools import partial
 from pybpfload import insn, privilege
 from pybpfload._sys import attrs
 from pybpfload._sys.syscall import call, numbers
+from pybpfload._sys.token import attach_token
 from pybpfload.errors import PrivilegeError, SyscallError
 from pybpfload.helper_ids import HELPERS
 from pybpfload.uapi import Cmd, ProgType
@@ -94,6 +95,8 @@ def _counts_memlock() -> bool:
 
 
 def allocating(command: Cmd, attr: attrs.Attr) -> int:
+    """A call that makes something: with the token if there is one, and again when the kernel is busy."""
+    attach_token(command, attr)
     result = bpf(command, attr)
     for _ in range(BUSY_TRIES):
         if result not in (-errno.EAGAIN, -errno.EINTR):

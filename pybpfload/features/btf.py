@@ -35,7 +35,9 @@ BTF: dict[str, Feature] = {
     "btf_func": Feature("BTF of functions", "5.0", _btf(*FUNCTION, t.Func(3, "f", 2, 0))),
     "btf_func_global": Feature("BTF of global functions", "5.6", _btf(*FUNCTION, t.Func(3, "f", 2, 1))),
     "btf_datasec": Feature("BTF of sections", "5.2", _btf(*VARIABLE, _section(".data"))),
-    "btf_question_mark": Feature("BTF of sections called ?...", "6.9", _btf(*VARIABLE, _section("?.data"))),
+    "btf_question_mark": Feature(
+        "BTF of sections whose names begin with ?", "6.9", _btf(*VARIABLE, _section("?.data"))
+    ),
     "btf_float": Feature("BTF of floating-point types", "5.13", _btf(t.Float(1, "float", 4))),
     "btf_decl_tag": Feature("BTF declaration tags", "5.16", _btf(*VARIABLE, t.DeclTag(3, "tag", 2, -1))),
     "btf_type_tag": Feature("BTF type tags", "5.17", _btf(INT, t.TypeTag(2, "tag", 1, False), t.Ptr(3, 2))),

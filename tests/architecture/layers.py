@@ -13,6 +13,7 @@ from dataclasses import dataclass
 # From the top down.
 LIBRARY_LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("pybpfload", "pybpfload.__main__"),),
+    (("pybpfload.cli",),),
     # the kernel half: owns file descriptors
     (("pybpfload.object",), ("pybpfload.listing",)),
     (("pybpfload.links",),),

@@ -90,16 +90,15 @@ def test_each_program_fares_as_with_libbpf(objects, theirs, record_property, cap
         for name, their in theirs[path].items():
             ours = our_verdict(path, name)
             what = f"{path.name} {name}: "
-            if not their and not ours.errno == 0:
+            said = errno.errorcode.get(their, their)
+            if not their and ours.errno != 0:
                 differences.append(f"{what}only libbpf loads it; we say {ours.message}")
             elif their and ours.errno == 0:
-                differences.append(f"{what}only we load it; libbpf says {errno.errorcode.get(their, their)}")
-            elif their and ours.errno is None and their not in BY_ITSELF:
-                differences.append(f"{what}libbpf says {errno.errorcode.get(their, their)}, we {ours.message}")
-            elif their and ours.errno is not None and ours.errno != their:
-                differences.append(f"{what}libbpf says {errno.errorcode.get(their, their)}, we {ours.message}")
+                differences.append(f"{what}only we load it; libbpf says {said}")
+            elif their and ours.errno != (None if their in BY_ITSELF else their):
+                differences.append(f"{what}libbpf says {said}, we {ours.message}")
             who = "by libbpf itself" if ours.errno is None else "by the kernel"
-            verdict = f"refused {who}: {errno.errorcode.get(their, their)}" if their else "loaded by both"
+            verdict = f"refused {who}: {said}" if their else "loaded by both"
             counts[verdict] += 1
     with capsys.disabled():
         print(f"\n{len(objects)} objects, {sum(counts.values())} programs: {dict(counts)}")

@@ -191,8 +191,10 @@ def instructions(lines: list[str]) -> list[str]:
 
 @pytest.mark.parametrize(
     "name",
-    ["runs", "tail", "subprogs", "maps", "ring", "tracepoint", "core", "nested"]
-    + [pytest.param("uprobe", marks=needs("bpf_cookie"))],
+    [
+        *("runs", "tail", "subprogs", "maps", "ring", "tracepoint", "core", "nested"),
+        pytest.param("uprobe", marks=needs("bpf_cookie")),
+    ],
 )
 def test_xlated_is_that_of_bpftool(name):
     """Every instruction and every source line of each program; a function's name may be cut there."""

@@ -27,8 +27,10 @@ BPF_MAP_CREATE = 0
 BPF_MAP_TYPE_ARRAY = 2
 # Commands that answer with the file descriptor of something new.
 CREATING = frozenset({BPF_MAP_CREATE, 5, 17, 28})  # PROG_LOAD, RAW_TRACEPOINT_OPEN, LINK_CREATE
-# Commands that turn an id into a file descriptor: they say whether an object still exists.
-GET_FD_BY_ID = {"prog": 13, "map": 14, "link": 30}
+# Commands that give the next id after one: they say whether an object still exists without touching it. (To open a
+# program array by its id while its last descriptor goes away can leave it in the kernel for good: both make the kernel
+# hold it for one and the same piece of work.)
+GET_NEXT_ID = {"prog": 11, "map": 12, "link": 31}
 # An id goes with the last reference, which the kernel may drop only after a grace period.
 GONE_WITHIN_S = 5.0
 
@@ -73,7 +75,10 @@ def why_no_kernel_tests() -> str | None:
 
 def _bpf(command: int, *words: int) -> int:
     """Call bpf(2) with an attr of 32-bit words; a way of its own, for the gates check the library's."""
-    attr = (ctypes.c_uint32 * 32)(*words)
+    return _call(command, (ctypes.c_uint32 * 32)(*words))
+
+
+def _call(command: int, attr: ctypes.Array[ctypes.c_uint32]) -> int:
     libc = ctypes.CDLL(None, use_errno=True)
     result = libc.syscall(SYS_BPF[os.uname().machine], command, ctypes.byref(attr), ctypes.sizeof(attr))
     if result < 0:
@@ -84,14 +89,14 @@ def _bpf(command: int, *words: int) -> int:
 
 def bpf_object_exists(kind: str, number: int) -> bool:
     """Whether the kernel still has the program, map or link with this id."""
+    attr = (ctypes.c_uint32 * 32)(number - 1)
     try:
-        fd = _bpf(GET_FD_BY_ID[kind], number)
+        _call(GET_NEXT_ID[kind], attr)
     except OSError as error:
         if error.errno == errno.ENOENT:
             return False
         raise
-    os.close(fd)
-    return True
+    return attr[1] == number
 
 
 def open_fds() -> dict[int, str]:

@@ -17,7 +17,7 @@ LIBRARY = "libbpf.so.1"
 
 
 def open_library() -> ctypes.CDLL:
-    """Libbpf with the functions that are used here, silent."""
+    """The library with the functions that are used here, silent."""
     lib = ctypes.CDLL(LIBRARY, use_errno=True)
     pointer, text = ctypes.c_void_p, ctypes.c_char_p
     for name, result, arguments in (

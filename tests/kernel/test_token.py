@@ -1,0 +1,113 @@
+"""BPF tokens: a process without any privilege loads programs, because somebody delegated that to it."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+
+import pybpfload
+from pybpfload.errors import SyscallError
+from tests.support.needs import needs
+from tests.support.objects import path_of, read
+from tests.support.sources import ROOT
+
+pytestmark = [pytest.mark.kernel, needs("token")]
+
+# System calls of every architecture alike.
+FSOPEN, FSCONFIG, FSMOUNT = 430, 431, 432
+SET_STRING, CREATE = 1, 6
+# Becomes nobody in a user namespace of its own, asks for a bpffs, and loads with what it is given.
+CHILD = """
+import ctypes, os, socket, sys
+import pybpfload, pybpfload.object, pybpfload.links
+link = socket.socket(fileno=int(sys.argv[1]))
+libc = ctypes.CDLL(None, use_errno=True)
+spec = pybpfload.read_object(sys.argv[2])
+for program in spec.programs.values():
+    program.autoload = program.name in ("length", "rewrite")
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+libc.prctl(4, 1, 0, 0, 0)  # readable /proc/self again
+if libc.unshare(0x10000000 | 0x00020000):
+    raise OSError(ctypes.get_errno(), "unshare")
+for name, text in (("setgroups", "deny"), ("uid_map", "0 65534 1"), ("gid_map", "0 65534 1")):
+    with open(f"/proc/self/{name}", "w") as file:
+        file.write(text)
+fd = libc.syscall(430, b"bpf", 0)
+socket.send_fds(link, [b"x"], [fd])
+_, (mount,), _, _ = socket.recv_fds(link, 1, 1)
+try:
+    pybpfload.load(spec).close()
+    print("loaded without a token")
+except PermissionError as error:
+    print("refused:", error.hint)
+where = f"/proc/self/fd/{mount}"
+if sys.argv[3] == "argument":
+    obj = pybpfload.load(spec, token=where)
+else:
+    os.environ["LIBBPF_BPF_TOKEN_PATH"] = where
+    pybpfload.load(spec).close()
+    obj = pybpfload.load(spec)
+with obj:
+    print("loaded:", *obj.programs, *(type(m.id).__name__ for m in obj.maps.values()))
+"""
+
+
+def delegating_mount(link: socket.socket) -> None:
+    """Mount the bpffs that the child asks for, with everything delegated, and hand it over."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    _, (fs,), _, _ = socket.recv_fds(link, 1, 1)
+    for option in (b"delegate_cmds", b"delegate_maps", b"delegate_progs", b"delegate_attachs"):
+        assert libc.syscall(FSCONFIG, fs, SET_STRING, option, b"any", 0) == 0, os.strerror(ctypes.get_errno())
+    assert libc.syscall(FSCONFIG, fs, CREATE, None, None, 0) == 0, os.strerror(ctypes.get_errno())
+    mount = libc.syscall(FSMOUNT, fs, 0, 0)
+    assert mount >= 0, os.strerror(ctypes.get_errno())
+    socket.send_fds(link, [b"x"], [mount])
+    os.close(fs)
+    os.close(mount)
+
+
+@pytest.mark.parametrize("way", ["argument", "environment"])
+def test_token_lets_nobody_load(way):
+    """The same load is refused without it, with a hint; maps, BTF and programs are made with it."""
+    ours, theirs = socket.socketpair()
+    with ours:
+        with theirs:
+            process = subprocess.Popen(
+                [sys.executable, "-c", CHILD, str(theirs.fileno()), path_of("runs"), way],
+                pass_fds=[theirs.fileno()],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                cwd=ROOT,
+                env={**os.environ, "LIBBPF_BPF_TOKEN_PATH": ""},
+            )
+        try:
+            delegating_mount(ours)
+        finally:
+            out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    lines = out.splitlines()
+    assert lines[0].startswith("refused: ")
+    assert "only within a user namespace" in lines[0]
+    assert lines[1] == "loaded: length rewrite int"
+
+
+def test_token_of_no_bpffs_is_an_error(tmp_path):
+    """A path that was named has to work."""
+    with pytest.raises(SyscallError, match=r"BPF_TOKEN_CREATE .*: Invalid argument"):
+        pybpfload.load(read("runs"), token=str(tmp_path))
+    with pytest.raises(FileNotFoundError):
+        pybpfload.load(read("runs"), token=str(tmp_path / "nothing"))
+
+
+def test_token_of_environment_that_is_no_bpffs_is_an_error(tmp_path, monkeypatch):
+    """What the environment says has to work too; an empty argument overrules it."""
+    monkeypatch.setenv("LIBBPF_BPF_TOKEN_PATH", str(tmp_path))
+    with pytest.raises(SyscallError, match="BPF_TOKEN_CREATE"):
+        pybpfload.load(read("tail"))
+    pybpfload.load(read("tail"), token="").close()
