@@ -7,7 +7,7 @@ contents, then programs, whose references to maps are now file descriptors.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 
 from pybpfload import insn
@@ -19,7 +19,7 @@ from pybpfload.btf.types import Kind
 from pybpfload.errors import ObjectError, PrivilegeError, SyscallError, UnsupportedError, printable
 from pybpfload.externs import Externs
 from pybpfload.features import has
-from pybpfload.linker import LinkedProgram, Relocation, link, needs_kernel_btf
+from pybpfload.linker import LinkedProgram, ObjectResolver, Relocation, link, make_resolver, needs_kernel_btf
 from pybpfload.links import LinkSet, attach
 from pybpfload.maps import Map, create_map
 from pybpfload.objectspec import ObjectSpec
@@ -148,6 +148,7 @@ class _Loader:
         self._obj, self._spec, self._stack = obj, obj.spec, obj._stack
         self._shared = shared
         self._targets = kernel_types(kernel) if kernel else None
+        self._resolver: ObjectResolver | None = None
         self._externs: Externs | None = None
         self._values: dict[str, tuple[bytearray, dict[str, int]]] = {}  # of struct_ops maps
         self._members: dict[str, tuple[int, int]] = {}  # struct_ops program -> struct and member
@@ -279,8 +280,10 @@ class _Loader:
     def _program(self, spec: ProgramSpec) -> Program:
         if spec.type is ProgType.UNSPEC:
             match_section(spec.section)  # says what is wrong
-        targets: Iterable[Btf] = self._kernel() if needs_kernel_btf(self._spec, spec) else ()
-        linked = link(self._spec, spec, targets)
+        if self._resolver is None and needs_kernel_btf(self._spec, spec):
+            loaded = [program for program in self._spec.programs.values() if program.autoload]
+            self._resolver = make_resolver(self._spec, loaded, self._kernel())
+        linked = link(self._spec, spec, (), resolver=self._resolver)
         self._fill(linked)
         self._obj.relocations += linked.relocations
         flags = ProgFlag.SLEEPABLE if spec.flags & Flag.SLEEPABLE else 0

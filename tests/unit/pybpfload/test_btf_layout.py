@@ -141,3 +141,11 @@ def test_member_called_like_a_dunder_is_no_attribute():
     record = layout_of(made.btf(), 2).decode(struct.pack("<i", 5))
     assert record["__class__"] == 5
     assert isinstance(record, tuple)
+
+
+def test_layout_of_a_member_beyond_the_end_is_refused():
+    """A struct that claims to be smaller than its members: nothing could be decoded from it."""
+    made = Types()
+    made.struct("s", 4, ("a", made.int(), 0), ("b", 1, 4))
+    with pytest.raises(BtfError, match=r"struct s: member `b` of 4 bytes at 4 does not fit in 4"):
+        layout_of(made.btf(), 2)
