@@ -92,7 +92,7 @@ class Harness:
 
     def _timed(self, data: bytes) -> tuple[float, str]:
         problem = ""
-        start = time.process_time()
+        start = time.thread_time()
         signal.setitimer(signal.ITIMER_PROF, self._stop_s)
         try:
             self._target(data)
@@ -107,7 +107,7 @@ class Harness:
             problem = f"{type(error).__name__} at {Path(own[-1].filename).name}:{own[-1].lineno}: {error}"[:300]
         finally:
             signal.setitimer(signal.ITIMER_PROF, 0)
-        return time.process_time() - start, problem
+        return time.thread_time() - start, problem
 
     def _note(self, problem: str, data: bytes) -> None:
         key = ":".join(problem.split(":", 2)[: 2 if " at " in problem else 1])

@@ -160,7 +160,7 @@ def read_ext(data: bytes) -> None:
     btf = Btf(data[4 + size :])
     ext = BtfExt(data[4 : 4 + size], btf)
     resolvers = [Resolver(btf, [target], big_endian=False) for target in (btf, kernel())]
-    for relo in itertools.islice(itertools.chain(*ext.core.values()), 1000):
+    for relo in itertools.islice(itertools.chain(*ext.core.values()), 200):
         for resolve in (resolvers[0].name, resolvers[0].resolve, resolvers[1].resolve):
             try:
                 resolve(relo)

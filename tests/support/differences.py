@@ -74,7 +74,7 @@ def load_differences(a: Load, b: Load) -> list[str]:
     """What differs between our and libbpf's load of one program."""
     out = [
         f"{key} is {getattr(a, key)!r}, of libbpf {getattr(b, key)!r}"
-        for key in ("type", "attach_type", "attach", "flags", "license")
+        for key in ("type", "attach_type", "attach", "flags", "kernel_version", "license")
         if getattr(a, key) != getattr(b, key)
     ]
     for key in ("code", "funcs", "lines"):

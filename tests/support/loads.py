@@ -37,6 +37,7 @@ class Load(NamedTuple):
     attach_type: int
     attach: tuple[int, str]
     flags: int
+    kernel_version: int
     license: str
     code: list[str]
     funcs: list[tuple[int, ...]]
@@ -118,6 +119,7 @@ def from_libbpf(events: Iterable[Mapping[str, Any]]) -> Loads:
                 event["attach_type"],
                 (event["attach_btf_id"], event.get("attach_module", "")),
                 event["flags"],
+                event["kernel_version"],
                 event["license"],
                 listing(
                     bytes.fromhex(event["code"]),

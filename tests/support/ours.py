@@ -170,6 +170,7 @@ def _program(made: Made, map_names: dict[int, str], btf: Btf | None) -> Load:
         attr["expected_attach_type"],
         (attr["attach_btf_id"], module),
         attr["prog_flags"],
+        attr["kern_version"],
         made.data["license"].decode(),
         listing(code, maps, btfs),
         list(FUNC.iter_unpack(made.data["func_info"])),

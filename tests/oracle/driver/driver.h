@@ -19,7 +19,8 @@ enum kind { MAP, PROGRAM, OBJECT_BTF, KERNEL_BTF, PROBE };
 struct entry {
 	enum kind kind;
 	ino_t inode;
-	const char *name; /* of a map, a program, a kernel's BTF; lives as long as libbpf's object */
+	const char
+		*name; /* of a map, a program, a kernel's BTF; lives as long as libbpf's object */
 	union bpf_attr attr;
 	bool has_inner;
 	union bpf_attr inner;

@@ -70,7 +70,8 @@ int access(const char *path, int mode)
 
 int faccessat(int dir, const char *path, int mode, int flags)
 {
-	return ((int (*)(int, const char *, int, int))real("faccessat"))(dir, elsewhere(path), mode, flags);
+	return ((int (*)(int, const char *, int, int))real("faccessat"))(dir, elsewhere(path), mode,
+									 flags);
 }
 
 void *gzopen(const char *path, const char *mode)

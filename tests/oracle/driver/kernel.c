@@ -115,7 +115,8 @@ static const char *name_of_new_map(const union bpf_attr *attr)
 {
 	struct bpf_map *map;
 
-	bpf_object__for_each_map(map, object) {
+	bpf_object__for_each_map(map, object)
+	{
 		const char *name = bpf_map__name(map);
 		bool taken = false;
 
@@ -222,7 +223,6 @@ static int answer(int command, union bpf_attr *attr)
 	const char *name;
 	int fd;
 
-
 	switch (command) {
 	case BPF_MAP_CREATE:
 		fd = new_fd(MAP, MAP_SPACE, &entry);
@@ -290,7 +290,8 @@ long syscall(long number, ...)
 	va_end(list);
 	if (number == SYS_bpf) {
 		union bpf_attr *given = (void *)args[1], attr = {};
-		size_t size = (unsigned int)args[2] < sizeof(attr) ? (unsigned int)args[2] : sizeof(attr);
+		size_t size = (unsigned int)args[2] < sizeof(attr) ? (unsigned int)args[2]
+								   : sizeof(attr);
 		int result;
 
 		memcpy(&attr, given, size);

@@ -82,7 +82,8 @@ static int load(const char *path, const char *only)
 		show_error("", "open", errno, messages);
 		return 0;
 	}
-	bpf_object__for_each_program(program, object) {
+	bpf_object__for_each_program(program, object)
+	{
 		const char *name = bpf_program__name(program);
 
 		bpf_program__set_autoload(program, !only || !strcmp(only, name));
@@ -112,7 +113,8 @@ static void load_object(const char *path)
 		return;
 	show_error("", "load", error, messages);
 	opened = bpf_object__open_file(path, NULL);
-	bpf_object__for_each_program(program, opened) {
+	bpf_object__for_each_program(program, opened)
+	{
 		if (count == MAX_PROGRAMS)
 			die("too many programs");
 		names[count++] = strdup(bpf_program__name(program));
@@ -135,7 +137,8 @@ static char *option(char *argument, const char *name)
 {
 	size_t length = strlen(name);
 
-	return strncmp(argument, name, length) || argument[length] != '=' ? NULL : argument + length + 1;
+	return strncmp(argument, name, length) || argument[length] != '=' ? NULL
+									  : argument + length + 1;
 }
 
 int main(int argc, char **argv)

@@ -113,16 +113,19 @@ void show_program(const char *name, const union bpf_attr *attr)
 	put_number("stand_in", stand_in);
 	put_bytes("code", insns, attr->insn_cnt * sizeof(*insns));
 	put_number("func_info_size", attr->func_info_rec_size);
-	put_bytes("func_info", (const void *)(uintptr_t)attr->func_info, attr->func_info_cnt * attr->func_info_rec_size);
+	put_bytes("func_info", (const void *)(uintptr_t)attr->func_info,
+		  attr->func_info_cnt * attr->func_info_rec_size);
 	put_number("line_info_size", attr->line_info_rec_size);
-	put_bytes("line_info", (const void *)(uintptr_t)attr->line_info, attr->line_info_cnt * attr->line_info_rec_size);
+	put_bytes("line_info", (const void *)(uintptr_t)attr->line_info,
+		  attr->line_info_cnt * attr->line_info_rec_size);
 	if (attr->attach_btf_obj_fd)
 		put_text("attach_module", name_of_fd(attr->attach_btf_obj_fd));
 	printf(", \"maps\": {");
 	for (unsigned int i = 0; i < attr->insn_cnt; i++) {
 		if (insns[i].code != INSN_IMM64)
 			continue;
-		if (insns[i].src_reg == BPF_PSEUDO_MAP_FD || insns[i].src_reg == BPF_PSEUDO_MAP_VALUE) {
+		if (insns[i].src_reg == BPF_PSEUDO_MAP_FD ||
+		    insns[i].src_reg == BPF_PSEUDO_MAP_VALUE) {
 			printf("%s\"%u\": \"%s\"", comma, i, name_of_fd(insns[i].imm));
 			comma = ", ";
 		}
@@ -133,7 +136,8 @@ void show_program(const char *name, const union bpf_attr *attr)
 	for (unsigned int i = 0; i < attr->insn_cnt; i++) {
 		int fd = 0;
 
-		if (insns[i].code == INSN_CALL && insns[i].src_reg == BPF_PSEUDO_KFUNC_CALL && insns[i].off && fds)
+		if (insns[i].code == INSN_CALL && insns[i].src_reg == BPF_PSEUDO_KFUNC_CALL &&
+		    insns[i].off && fds)
 			fd = fds[insns[i].off];
 		else if (insns[i].code == INSN_IMM64 && insns[i].src_reg == BPF_PSEUDO_BTF_ID)
 			fd = insns[i + 1].imm;
