@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 
-from pybpfload import insn
+from pybpfload import insn, kconfig
 from pybpfload._sys import maps as sys_maps
 from pybpfload._sys import progs as sys_progs
 from pybpfload._sys.fd import Fd
@@ -303,7 +303,7 @@ class _Loader:
             fd_array=self._externs.fd_array if self._externs else (),
             attach_type=attach_type,
             flags=int(flags),
-            kernel_version=self._spec.kernel_version,
+            kernel_version=self._spec.kernel_version or kconfig.kernel_version(),  # 4.x compares it, for kprobes
         )
         self._stack.callback(program.close)
         return program

@@ -33,6 +33,8 @@ __all__ = [
     "Variables",
 ]
 
+MAX_LINE = 500  # characters of a source line that are shown
+
 FunctionKey = tuple[str, int]  # section, byte offset in it
 
 
@@ -328,7 +330,7 @@ class ObjectParts:
         line = lines.before(offset) if lines else None
         if line is None:
             return ""
-        file, text = self.btf.string(line.file), self.btf.string(line.line).strip()
+        file, text = self.btf.string(line.file)[-MAX_LINE:], self.btf.string(line.line)[:MAX_LINE].strip()
         return printable(f"{file.rsplit('/', 1)[-1]}:{line.number}: {text}")
 
     def decl_tags(self) -> list[tuple[int, int, str]]:

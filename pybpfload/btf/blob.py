@@ -35,6 +35,7 @@ MAGIC = 0xEB9F
 MAX_DEPTH = 32  # of modifiers, arrays and typedefs, as in libbpf and the kernel
 HEADER_SIZE = 24
 LAYOUT_HEADER_SIZE = 32
+MAX_LAYOUT = 128 * 4  # bytes: no more kinds can be told apart
 MAX_NAME = 4096  # longer ones have no flavour; a kernel takes 512
 BEFORE_FLAVOUR = re.compile(r"(?s:.*)[^_](?=___[^_])")
 OVERLAP = 16  # how much longer than their section all strings may be: those that share tails count each
@@ -109,7 +110,8 @@ class Btf:
         if not str_len and base is None:
             raise BtfError(f"{name}: string section is empty")
         self._layout = [
-            struct.unpack_from(order + "BBH", data, header + layout_off + i) for i in range(0, layout_len - 3, 4)
+            struct.unpack_from(order + "BBH", data, header + layout_off + i)
+            for i in range(0, min(layout_len, MAX_LAYOUT) - 3, 4)
         ]
         self._first_id = len(base) if base else 1
         self._string_base = base.string_size if base else 0

@@ -125,7 +125,8 @@ class RecordLayout(Codec):
         ends = [f.offset + f.size for f in self.fields[:-1]]
         if last and last.kind == "chars" and not is_union and last.offset >= max(ends, default=0):
             self.min_size = last.offset
-        self._tail = not is_union and self.min_size != self.size
+        # Where the text at the end ends: behind it may be padding. 0 when there is none.
+        self._tail = last.offset + last.size if last and not is_union and self.min_size != self.size else 0
         self._compile(order)
         attributes: dict[str, Any] = {
             name: property(itemgetter(i))
@@ -194,7 +195,7 @@ class RecordLayout(Codec):
         for at, codec in self._late:
             values.append(codec.unpack_value(bytes(buffer[offset + at : offset + at + codec.size])))
         if self._tail:
-            tail = bytes(buffer[offset + self.min_size : offset + min(size, self.size)])
+            tail = bytes(buffer[offset + self.min_size : offset + min(size, self._tail)])
             values.append(tail.rstrip(b"\0"))
         return tuple(values)
 

@@ -12,67 +12,24 @@ from pybpfload.btf import Kind
 from pybpfload.btf import types as t
 from pybpfload.btf.encode import encode
 from pybpfload.btf.ext import CoreKind
+from tests.support.elfmaker import (
+    ALLOC,
+    EXEC,
+    EXIT,
+    FUNC,
+    GLOBAL,
+    NOBITS,
+    OBJECT,
+    PROGBITS,
+    REL,
+    Elf,
+    core_info,
+    ext,
+    infos,
+)
 from tests.support.types import Types
 
-PROGBITS, SYMTAB, STRTAB, NOBITS, REL = 1, 2, 3, 8, 9
-ALLOC, EXEC = 2, 4
-EXIT = struct.pack("<BBhi", 0x95, 0, 0, 0)
-FUNC, OBJECT, GLOBAL = 2, 1, 1 << 4
-
 Shape = Callable[[int], bytes]
-
-
-class Elf:
-    """A BPF object from sections and symbols."""
-
-    def __init__(self) -> None:
-        self._names = bytearray(b"\0")
-        self._strings = bytearray(b"\0")
-        self._symbols = bytearray(24)
-        self._sections: list[tuple[int, int, int, bytes | int, int, int]] = []
-
-    def section(
-        self, name: str, kind: int, flags: int, body: bytes | int, *, link: int = 0, info: int = 0, where: int = -1
-    ) -> int:
-        """Add one; returns its number. A number in place of a body: it is NOBITS and has so many bytes."""
-        at = self._names.find(b"\0" + name.encode() + b"\0") + 1
-        if not at:
-            at = len(self._names)
-            self._names += name.encode() + b"\0"
-        self._sections.append((at, kind, flags, body, link, info))
-        return len(self._sections)
-
-    def symbol(self, name: str, info: int, section: int, value: int = 0, size: int = 0) -> int:
-        """Add one; returns its number."""
-        self._symbols += struct.pack("<IBBHQQ", len(self._strings), info, 0, section, value, size)
-        self._strings += name.encode() + b"\0"
-        return len(self._symbols) // 24 - 1
-
-    def build(self) -> bytes:
-        """The file."""
-        strings = self.section(".strtab", STRTAB, 0, bytes(self._strings))
-        self.section(".symtab", SYMTAB, 0, bytes(self._symbols), link=strings)
-        names = self.section(".shstrtab", STRTAB, 0, b"")
-        self._sections[names - 1] = (*self._sections[names - 1][:3], bytes(self._names), 0, 0)
-        out, headers = bytearray(64), bytearray(64)
-        for at, kind, flags, body, link, info in self._sections:
-            size = body if isinstance(body, int) else len(body)
-            headers += struct.pack("<IIQQQQIIQQ", at, kind, flags, 0, len(out), size, link, info, 1, 0)
-            out += b"" if isinstance(body, int) else body
-        head = (1, 247, 1, 0, 0, len(out), 0, 64, 0, 0, 64, len(self._sections) + 1, names)
-        out[:64] = b"\x7fELF\2\1\1" + bytes(9) + struct.pack("<HHIQQQIHHHHHH", *head)
-        return bytes(out + headers)
-
-
-def ext(core: bytes = b"", lines: bytes = b"", funcs: bytes = b"") -> bytes:
-    """.BTF.ext of these parts."""
-    places = (0, len(funcs), len(funcs), len(lines), len(funcs) + len(lines), len(core))
-    return struct.pack("<HBBI6I", 0xEB9F, 1, 0, 32, *places) + funcs + lines + core
-
-
-def core_info(section: int, relos: list[tuple[int, int, int, int]]) -> bytes:
-    """One section's CO-RE relocations: (offset, type, access string, kind)."""
-    return struct.pack("<3I", 16, section, len(relos)) + b"".join(struct.pack("<4I", *x) for x in relos)
 
 
 def program(made: Types, relos: Callable[[Callable[[str], int]], list[tuple[int, int, int, int]]]) -> bytes:
@@ -249,10 +206,10 @@ def functions_and_lines(scale: int) -> bytes:
     relocs = bytearray()
     for i in range(scale):
         symbol = elf.symbol(f"f{i}", FUNC | GLOBAL, number, 8 * i, 8)
-        relocs += struct.pack("<QQ", 8 * i, symbol << 32 | 10)
+        relocs += elf.relocation(8 * i, symbol)
     elf.section(".relxdp", REL, 0, bytes(relocs), info=main)
     strings = b"\0.text\x000:0\0"
-    lines = struct.pack("<3I", 16, 1, scale) + b"".join(struct.pack("<4I", 8 * i, 1, 1, 1024) for i in range(scale))
+    lines = infos("4I", [(1, [(8 * i, 1, 1, 1024) for i in range(scale)])])
     elf.section(".BTF", PROGBITS, 0, encode(made.all, strings=strings))
     core = core_info(1, [(8 * i, one, 7, CoreKind.FIELD_BYTE_OFFSET) for i in range(scale)])
     elf.section(".BTF.ext", PROGBITS, 0, ext(core, lines))
@@ -268,9 +225,7 @@ def programs_that_share(scale: int) -> bytes:
     code = elf.section("xdp", PROGBITS, ALLOC | EXEC, call * scale)
     for i in range(scale):
         elf.symbol(f"p{i}", FUNC | GLOBAL, code, 16 * i, 16)
-    elf.section(
-        ".relxdp", REL, 0, b"".join(struct.pack("<QQ", 16 * i, symbol << 32 | 10) for i in range(scale)), info=code
-    )
+    elf.section(".relxdp", REL, 0, b"".join(elf.relocation(16 * i, symbol) for i in range(scale)), info=code)
     return elf.build()
 
 

@@ -61,6 +61,10 @@ def kernel() -> Types:
         "task_struct", 256, ("pid", number, 16), ("tgid", number, 20), ("comm", comm, 32), ("mm", made.ptr(mm), 64),
         ("flags", u32, 640, 3), ("start_boottime", u64, 96), ("exit_code", u16, 104),
     )  # fmt: skip
+    pointer = made.ptr(0)
+    members = (("ssthresh", pointer, 8), ("undo_cwnd", pointer, 16), ("cong_avoid", pointer, 24), ("name", comm, 40))
+    ops = made.struct("tcp_congestion_ops", 64, *members, ("flags", u32, 32))
+    made.struct("bpf_struct_ops_tcp_congestion_ops", 128, ("refcnt", u32, 0), ("data", ops, 64))
     made.enum("shade", ("DARK", 7), ("LIGHT", 8))
     made.enum("wide", ("TOP", 1 << 40), size=8)
     made.typedef("byte", u8)

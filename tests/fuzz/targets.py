@@ -19,11 +19,12 @@ from pybpfload.btf.ext import BtfExt
 from pybpfload.btf.layout import codec_of, layout_of
 from pybpfload.core import Resolver
 from pybpfload.elf import ElfFile
-from pybpfload.errors import ObjectError, RecordError
+from pybpfload.errors import ObjectError, RecordError, UnsupportedError
 from pybpfload.linker import link, named_relocations, needs_kernel_btf
 from pybpfload.objectspec import ObjectSpec, read_object
 from pybpfload.sanitise import RULES, kernel_view
-from pybpfload.targets import read_btf
+from pybpfload.structops import find_struct
+from pybpfload.targets import KernelTypes, read_btf
 from tests.fuzz import seeds
 from tests.unit.pybpfload.test_btf_layout import event_types
 
@@ -44,7 +45,7 @@ def read_objects(data: bytes) -> None:
     """An object file: read, link, relocate, sanitise, touch everything."""
     spec = read_object(data)
     repr(spec)
-    for change in (_touch_variables, _relocate, _sanitise, _configure):
+    for change in (_touch_variables, _relocate, _sanitise, _configure, _register):
         try:
             change(spec)
         except ObjectError:
@@ -102,6 +103,16 @@ def _sanitise(spec: ObjectSpec) -> None:
 def _configure(spec: ObjectSpec) -> None:
     config = {"CONFIG_HZ": "1000", "CONFIG_X": '"text"', "CONFIG_Y": "m"}
     kconfig.fill_kconfig(spec, {"LINUX_KERNEL_VERSION": 0x060102}, config)
+
+
+def _register(spec: ObjectSpec) -> None:
+    for definition in spec.maps.values():
+        if definition.struct_ops and spec.btf:
+            try:
+                found = find_struct(spec, definition, KernelTypes(kernel(), modules=False))
+                found.value(spec, definition)
+            except (ObjectError, UnsupportedError):
+                continue
 
 
 def read_types(data: bytes) -> None:

@@ -75,33 +75,40 @@ def loads_of(path: Path, target: Target) -> Loads:
     loads = Loads()
     with pretending(target) as renew:
         try:
-            names = list(pybpfload.read_object(path).programs)
+            spec = pybpfload.read_object(path)
         except BpfError as error:
             loads.errors[""] = str(error)
             return loads
-        together = _Attempt(path, renew())
+        names = list(spec.programs)
+        together = _Attempt(spec, renew())
         together.run(names, loads, loads.programs)
         if not together.error:
             return loads
         loads.errors[""] = together.error
         loads.programs.clear()
         for name in names:
-            alone = _Attempt(path, renew())
+            alone = _Attempt(spec, renew())
             alone.run([name], loads, loads.programs)
             if alone.error:
                 loads.errors[name] = alone.error
-                _Attempt(path, renew(), stand_in=True).run([name], loads, loads.stand_ins)
+                _set_stand_in(spec.programs[name])
+                _Attempt(spec, renew()).run([name], loads, loads.stand_ins)
     return loads
+
+
+def _set_stand_in(program: pybpfload.ProgramSpec) -> None:
+    if program.flags & Flag.ATTACH_BTF:
+        program.target = STAND_INS.get(program.attach_type, "vfs_read")
+        program.section = program.section.partition("/")[0] + "/" + program.target
 
 
 class _Attempt:
     """Loads some programs of an object once; notes what the kernel was asked, also when it fails."""
 
-    def __init__(self, path: Path, kernel: FakeKernel, *, stand_in: bool = False) -> None:
+    def __init__(self, spec: pybpfload.ObjectSpec, kernel: FakeKernel) -> None:
         self.error = ""
-        self._spec = pybpfload.read_object(path)
+        self._spec = spec
         self._kernel = kernel
-        self._stand_in = stand_in
         self._map_names: dict[int, str] = {}
         self._program_names: dict[int, str] = {}
 
@@ -111,9 +118,6 @@ class _Attempt:
             program.autoload = program.name in names
             if program.type is ProgType.UNSPEC:
                 program.type = ProgType.SOCKET_FILTER  # as the driver
-            if self._stand_in and program.flags & Flag.ATTACH_BTF:
-                program.target = STAND_INS.get(program.attach_type, "vfs_read")
-                program.section = program.section.partition("/")[0] + "/" + program.target
         try:
             pybpfload.load(self._spec).close()
         except (BpfError, OSError) as error:
