@@ -6,7 +6,6 @@ import contextlib
 import ctypes
 import mmap
 import os
-import resource
 import signal
 import struct
 import subprocess
@@ -189,11 +188,9 @@ def test_exit_by_signal_is_what_wait_says(exits, number):
 
 def test_exit_with_a_core_dump_says_so(exits, tmp_path):
     """As WCOREDUMP does."""
-    pid = os.fork()
-    if not pid:
-        resource.setrlimit(resource.RLIMIT_CORE, (1 << 20, 1 << 20))
-        os.chdir(tmp_path)
-        os.abort()
+    code = "import os, resource, sys; os.chdir(sys.argv[1]); "
+    code += "resource.setrlimit(resource.RLIMIT_CORE, (1 << 20, 1 << 20)); os.abort()"
+    pid = os.posix_spawn(sys.executable, [sys.executable, "-c", code, str(tmp_path)], os.environ)
     _, status = os.waitpid(pid, 0)
     (record,) = exits(pid)
     assert record.signal == signal.SIGABRT
