@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pybpfload.btf import types as t
 from pybpfload.btf.encode import encode, placeholder
 from pybpfload.btf.types import Kind, Type
+from pybpfload.errors import BtfError
 from pybpfload.spec import ObjectParts
 
 __all__ = ["RULES", "kernel_view"]
@@ -66,7 +67,7 @@ def _dummies(types: dict[int, Type], ksyms: t.Datasec) -> None:
     dummy = 0
     entries = []
     for i, entry in enumerate(ksyms.vars):
-        found = types[entry.type]
+        found = types.get(entry.type)
         if isinstance(found, t.Func):
             dummy = dummy or _append(types, lambda i: t.Var(i, DUMMY, number, t.Linkage.GLOBAL))
             proto = types.get(found.type)
@@ -76,8 +77,9 @@ def _dummies(types: dict[int, Type], ksyms: t.Datasec) -> None:
                 types[proto.id] = proto._replace(params=named)
             types[found.id] = found._replace(linkage=t.Linkage.GLOBAL)
             entries.append(t.SectionVar(dummy, 4 * i, 4))
+        elif not isinstance(found, t.Var):
+            raise BtfError(f".ksyms lists type {entry.type}, neither variable nor function")
         else:
-            assert isinstance(found, t.Var)
             types[found.id] = found._replace(type=number, linkage=t.Linkage.GLOBAL)
             entries.append(t.SectionVar(found.id, 4 * i, 4))
     types[ksyms.id] = ksyms._replace(size=4 * len(entries), vars=tuple(entries))
