@@ -44,8 +44,13 @@ __all__ = [
 ENOTSUPP = 524  # of the kernel alone: C libraries have no name for it
 
 
+MAX_SHOWN = 2048  # characters; the longest lines of a verifier's log come close
+
+
 def printable(text: str) -> str:
-    """The text with every control and other unprintable character as an escape sequence."""
+    """The text with every control and other unprintable character as an escape sequence; very long text is cut."""
+    if len(text) > MAX_SHOWN:
+        text = text[:MAX_SHOWN] + "..."
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

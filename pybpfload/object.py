@@ -7,10 +7,10 @@ contents, then programs, whose references to maps are now file descriptors.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 
-from pybpfload import insn
+from pybpfload import insn, kconfig
 from pybpfload._sys import maps as sys_maps
 from pybpfload._sys import progs as sys_progs
 from pybpfload._sys.fd import Fd
@@ -20,7 +20,7 @@ from pybpfload.btf.types import Kind
 from pybpfload.errors import ObjectError, PrivilegeError, SyscallError, UnsupportedError, printable
 from pybpfload.externs import Externs
 from pybpfload.features import has
-from pybpfload.linker import LinkedProgram, Relocation, link, needs_kernel_btf
+from pybpfload.linker import LinkedProgram, ObjectResolver, Relocation, link, make_resolver, needs_kernel_btf
 from pybpfload.links import LinkSet, StructOpsLink, attach, attach_struct_ops, attach_type_for, function_id
 from pybpfload.maps import Map, create_map
 from pybpfload.objectspec import ObjectSpec
@@ -177,6 +177,7 @@ class _Loader:
         # Other types than the running kernel's serve CO-RE alone: ids of types go to the kernel, which has its own.
         self._core = kernel_types(kernel) if kernel else None
         self._targets: KernelTypes | None = None
+        self._resolver: ObjectResolver | None = None
         self._externs: Externs | None = None
         self._values: dict[str, tuple[bytearray, dict[str, int]]] = {}  # of struct_ops maps
         self._members: dict[str, tuple[int, int]] = {}  # struct_ops program -> struct and member
@@ -308,8 +309,10 @@ class _Loader:
     def _program(self, spec: ProgramSpec) -> Program:
         if spec.type is ProgType.UNSPEC:
             match_section(spec.section)  # says what is wrong
-        targets: Iterable[Btf] = (self._core or self._kernel()) if needs_kernel_btf(self._spec, spec) else ()
-        linked = link(self._spec, spec, targets)
+        if self._resolver is None and needs_kernel_btf(self._spec, spec):
+            loaded = [program for program in self._spec.programs.values() if program.autoload]
+            self._resolver = make_resolver(self._spec, loaded, self._core or self._kernel())
+        linked = link(self._spec, spec, (), resolver=self._resolver)
         self._fill(linked)
         self._obj.relocations += linked.relocations
         flags = ProgFlag.SLEEPABLE if spec.flags & Flag.SLEEPABLE else 0
@@ -330,7 +333,7 @@ class _Loader:
             fd_array=self._externs.fd_array if self._externs else (),
             attach_type=attach_type,
             flags=int(flags),
-            kernel_version=self._spec.kernel_version,
+            kernel_version=self._spec.kernel_version or kconfig.kernel_version(),  # 4.x compares it, for kprobes
         )
         self._stack.callback(program.close)
         program.maps = self._obj.maps

@@ -19,7 +19,10 @@ class Codec:
         kind: int, uint, bool, float, chars, enum, struct, union, array, ptr or bytes.
         size: in bytes.
         code: the struct module's code for the raw value.
+        weight: of how many single values its value consists: a measure of the work.
     """
+
+    weight = 1
 
     def __init__(
         self,
@@ -103,4 +106,6 @@ def array(element: Codec, count: int, order: str) -> Codec:
             raise ValueError(f"{len(values)} elements, expected {count}")
         return b"".join([element.pack_value(v) for v in values])
 
-    return Codec("array", size, f"{size}s", order, read, write)
+    made = Codec("array", size, f"{size}s", order, read, write)
+    made.weight = 1 + count * element.weight
+    return made

@@ -5,10 +5,10 @@ from __future__ import annotations
 import platform
 import re
 from collections.abc import Sequence
-from difflib import get_close_matches
 from fnmatch import translate
 
 from pybpfload._sys import tracefs
+from pybpfload.closest import closest
 from pybpfload.errors import BpfError, UnsupportedError, printable
 
 __all__ = ["expand", "explain", "syscall_function"]
@@ -104,6 +104,7 @@ def _missing(data: bytes, function: str) -> str:
         found = re.search(rb" [tT] (" + re.escape(raw + suffix) + rb"\d+)", data)
         if found:
             return f"{said}; the compiler made `{found[1].decode()}` of it"
-    names = {n.decode("utf-8", "replace") for n in re.findall(rb" [tT] (" + re.escape(raw[:3]) + rb"[^\s]*)", data)}
-    close = get_close_matches(function, names, 1)
-    return said + (f"; closest is `{close[0]}`" if close else "; it may be inlined everywhere")
+    begins = re.escape(raw[: max(1, len(raw) // 2)])
+    names = sorted({n.decode("utf-8", "replace") for n in re.findall(rb" [tT] (" + begins + rb"[^\s]*)", data)})
+    close = closest(function, names)
+    return said + (f"; closest is `{close}`" if close else "; it may be inlined everywhere")

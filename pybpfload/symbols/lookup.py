@@ -6,10 +6,10 @@ import lzma
 import os
 import re
 from collections.abc import Iterator, Sequence
-from difflib import get_close_matches
 from fnmatch import translate
 
 from pybpfload import elf as e
+from pybpfload.closest import closest
 from pybpfload.elf import ElfFile
 from pybpfload.errors import ObjectError, printable
 from pybpfload.symbols.image import Image
@@ -147,9 +147,9 @@ class SymbolFile:
         for table in self.tables():
             hits = table.find([plain])[plain] if plain != symbol else []
             versions += [f"{h.name}@{'@' if h.default else ''}{h.version}" for h in hits if h.version]
-            # difflib is slow: only names of about this length that begin alike can be close.
-            names += [n for n in table.names() if n[:1] == plain[:1] and abs(len(n) - len(plain)) < 8]
-        close = sorted(set(versions)) or get_close_matches(plain, dict.fromkeys(names[:50_000]), 3)
+            names += [n for n in table.names() if n[:1] == plain[:1]]
+        near = closest(plain, names)
+        close = sorted(set(versions)) or ([near] if near else [])
         where = " or ".join(searched) or f"the file: it has no symbols, no {MINI}, no debug file of its build-id"
         text = f"{elf.name}: no function `{printable(symbol)}` in {where}"
         text += f"; closest is {', '.join(f'`{printable(name)}`' for name in close)}" if close else ""

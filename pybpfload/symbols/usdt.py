@@ -9,9 +9,9 @@ Source: https://sourceware.org/systemtap/wiki/UserSpaceProbeImplementation
 from __future__ import annotations
 
 import struct
-from difflib import get_close_matches
 from typing import NamedTuple
 
+from pybpfload.closest import closest
 from pybpfload.errors import ObjectError, printable
 from pybpfload.symbols.image import Image
 
@@ -72,9 +72,9 @@ def usdt_sites(image: Image, provider: str = "", name: str = "") -> list[UsdtSit
         if len(found) > MAX_SITES:
             raise ObjectError(f"{elf.name}: more than {MAX_SITES} places of {shown}")
     if not found:
-        close = get_close_matches(f"{provider}:{name}", sorted(others), 3)
+        close = closest(f"{provider}:{name}", sorted(others))
         raise ObjectError(
             f"{elf.name}: no USDT probe `{printable(provider)}:{printable(name)}` among {len(others)} in {NOTES}"
-            + (f"; closest is {', '.join(f'`{printable(x)}`' for x in close)}" if close else "")
+            + (f"; closest is `{printable(close)}`" if close else "")
         )
     return found

@@ -23,6 +23,7 @@ LIBRARY_LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("pybpfload._sys",),),
     (("pybpfload.privilege",),),
     # the pure half: the same answer on every host
+    (("pybpfload.cli",),),
     (("pybpfload.objectspec",),),
     (
         ("pybpfload.reader",),
@@ -34,7 +35,16 @@ LIBRARY_LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("pybpfload.core",),),
     (("pybpfload.spec",), ("pybpfload.symbols",), ("pybpfload.targets",)),
     (("pybpfload.btf",), ("pybpfload.insn", "pybpfload.disasm"), ("pybpfload.elf",), ("pybpfload.sections",)),
-    (("pybpfload.errors", "pybpfload.files", "pybpfload.helper_ids", "pybpfload.uapi", "pybpfload._version"),),
+    (
+        (
+            "pybpfload.closest",
+            "pybpfload.errors",
+            "pybpfload.files",
+            "pybpfload.helper_ids",
+            "pybpfload.uapi",
+            "pybpfload._version",
+        ),
+    ),
 )
 APPLICATION_LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("tracer.__main__", "tracer.cli"),),

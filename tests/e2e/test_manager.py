@@ -12,6 +12,7 @@ import time
 
 import pytest
 
+from tests.support.objects import path_of
 from tests.support.workloads import opens, wait_until
 from tracer import objects
 from tracer.errors import LoadError, TracerError
@@ -69,6 +70,19 @@ def test_manager_goes_on_without_a_probe_that_fails_to_load(log, monkeypatch, tm
     assert skipped.probe == "process_exec"
     assert log.getvalue().startswith("crypto-tracer: warning: probe process_exec is off: ")
     assert skipped.reason in log.getvalue()
+
+
+@pytest.mark.parametrize("other", ["process_exit_trace", "uprobe"])
+def test_manager_goes_on_without_a_probe_whose_object_is_another(log, monkeypatch, other):
+    """A good object in the wrong place lacks the probe's knobs or maps: that probe is off, the others are on."""
+    real = objects.read
+    data = path_of(other).read_bytes() if other == "uprobe" else real(other)
+    monkeypatch.setattr(objects, "read", lambda name: data if name == "file_open_trace" else real(name))
+    with manager_of(log) as manager:
+        started(manager)
+        assert [skipped.probe for skipped in manager.skipped] == ["file_open"]
+        assert "is not that of this probe" in manager.skipped[0].reason
+        assert set(manager.attached) == {"process_exec", "process_exit"}
 
 
 def test_manager_goes_on_without_a_probe_that_fails_to_attach(log, monkeypatch, tmp_path):
