@@ -32,8 +32,9 @@ __all__ = [
 MAX_STEPS = 64
 MAX_ACCESS = MAX_STEPS * 11  # characters
 MAX_DEPTH = 32
-MAX_WORK = 2_000_000  # members that are looked at; the largest tools of bcc come to 4,000
+MAX_WORK = 2_000_000  # members that are looked at; the largest tools of bcc come to 7,000
 STEP_COST = 64  # of comparing two types, in members
+VISIT_COST = 16  # ... and of going into a struct
 COMPOSITES = (Kind.STRUCT, Kind.UNION)
 ENUMS = (Kind.ENUM, Kind.ENUM64)
 TYPE_KINDS = (
@@ -212,7 +213,7 @@ def _member(local: Btf, step: Step, btf: Btf, type_id: int, work: Work, depth: i
         return None
     if depth > MAX_STEPS:
         raise CoreError(f"{btf.name}: {btf.describe(type_id)}: anonymous members nest deeper than {MAX_STEPS}")
-    work.spend(len(owner.members) + 1)
+    work.spend(len(owner.members) + VISIT_COST)
     for i, member in enumerate(owner.members):
         if not member.name:
             hit = _member(local, step, btf, member.type, work, depth + 1)

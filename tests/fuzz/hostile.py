@@ -32,8 +32,10 @@ from tests.support.types import Types
 Shape = Callable[[int], bytes]
 
 
-def program(made: Types, relos: Callable[[Callable[[str], int]], list[tuple[int, int, int, int]]]) -> bytes:
-    """An object of one program with these relocations, all of them of its first instruction."""
+def program(
+    made: Types, relos: Callable[[Callable[[str], int]], list[tuple[int, int, int, int]]], holds: int = 0
+) -> bytes:
+    """An object of one program with these relocations, all of them of its first instruction, which holds a number."""
     strings = bytearray(b"\0")
 
     def string(text: str) -> int:
@@ -46,7 +48,7 @@ def program(made: Types, relos: Callable[[Callable[[str], int]], list[tuple[int,
     section = string("xdp")
     records = relos(string)
     elf = Elf()
-    number = elf.section("xdp", PROGBITS, ALLOC | EXEC, struct.pack("<BBhi", 0xB7, 0, 0, 0) + EXIT)
+    number = elf.section("xdp", PROGBITS, ALLOC | EXEC, struct.pack("<BBhi", 0xB7, 0, 0, holds) + EXIT)
     elf.symbol("p", FUNC | GLOBAL, number, 0, 16)
     elf.section(".BTF", PROGBITS, 0, encode(made.all, strings=bytes(strings)))
     elf.section(".BTF.ext", PROGBITS, 0, ext(core_info(section, records)))
@@ -146,7 +148,7 @@ def enumerators(scale: int) -> bytes:
     """Each relocation is of another value of one long enum."""
     made = Types()
     one = made.enum("e", *((f"V{i}", i) for i in range(scale)))
-    return program(made, lambda s: [(0, one, s(str(i)), CoreKind.ENUMVAL_EXISTS) for i in range(min(scale, 9999))])
+    return program(made, lambda s: [(0, one, s(str(i)), CoreKind.ENUMVAL_EXISTS) for i in range(min(scale, 9999))], 1)
 
 
 def wide_enums(scale: int) -> bytes:
