@@ -91,8 +91,8 @@ def helpers(btf: Btf) -> str:
 
 def main() -> None:
     """Write the module to standard output."""
-    arguments = sys.argv[1:]
-    wanted = "--helpers" in arguments and not arguments.remove("--helpers")
+    wanted = "--helpers" in sys.argv
+    arguments = [argument for argument in sys.argv[1:] if argument != "--helpers"]
     btf = Btf(Path(arguments[0] if arguments else "/sys/kernel/btf/vmlinux").read_bytes())
     if wanted:
         sys.stdout.write(helpers(btf))

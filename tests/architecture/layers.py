@@ -23,7 +23,7 @@ LIBRARY_LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("pybpfload._sys",),),
     (("pybpfload.privilege",),),
     # the pure half: the same answer on every host
-    (("pybpfload.cli",),),
+    (("pybpfload.cli.btf", "pybpfload.cli.command", "pybpfload.cli.info", "pybpfload.cli.relocs"),),
     (("pybpfload.objectspec",),),
     (
         ("pybpfload.reader",),
