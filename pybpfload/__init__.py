@@ -14,8 +14,8 @@
 
     spec = pybpfload.read_object("opens.bpf.o")
     spec.variables["targ_tgid"] = 1234
-    with pybpfload.load(spec) as obj, obj.attach_all(), obj.ring("events") as ring:
-        for event in ring.poll(timeout_s=0.2):
+    with pybpfload.load(spec) as obj, obj.attach_all(), obj.events("events") as events:
+        for event in events:
             print(event.pid, event.comm)
 
 Importing this package imports next to nothing: names are loaded when they are first used.
@@ -31,6 +31,9 @@ TYPE_CHECKING = False  # as typing has it: importing typing takes longer than al
 
 if TYPE_CHECKING:
     from pybpfload.btf.layout import RecordLayout as RecordLayout
+    from pybpfload.btf.record import RecordReader as RecordReader
+    from pybpfload.events import EventReader as EventReader
+    from pybpfload.events import ReaderStats as ReaderStats
     from pybpfload.links.attach import attach as attach
     from pybpfload.links.base import Link as Link
     from pybpfload.links.base import LinkSet as LinkSet
@@ -42,25 +45,32 @@ if TYPE_CHECKING:
     from pybpfload.object import load as load
     from pybpfload.objectspec import ObjectSpec as ObjectSpec
     from pybpfload.objectspec import read_object as read_object
+    from pybpfload.perfbuf import PerfReader as PerfReader
     from pybpfload.progs import Program as Program
     from pybpfload.ringbuf import RingReader as RingReader
     from pybpfload.spec import MapSpec as MapSpec
     from pybpfload.spec import ProgramSpec as ProgramSpec
     from pybpfload.targets import kernel_btf as kernel_btf
     from pybpfload.targets import read_btf as read_btf
+    from pybpfload.userring import UserRing as UserRing
 
 # name -> the module that has it
 _EXPORTS = {
     "BpfObject": "object",
+    "EventReader": "events",
     "Link": "links.base",
     "LinkSet": "links.base",
     "Map": "maps",
     "MapSpec": "spec",
     "ObjectSpec": "objectspec",
+    "PerfReader": "perfbuf",
     "Program": "progs",
     "ProgramSpec": "spec",
+    "ReaderStats": "events",
     "RecordLayout": "btf.layout",
+    "RecordReader": "btf.record",
     "RingReader": "ringbuf",
+    "UserRing": "userring",
     "attach": "links.attach",
     "attach_raw_tracepoint": "links.tracing",
     "attach_tracepoint": "links.tracing",
@@ -73,15 +83,20 @@ _EXPORTS = {
 
 __all__ = [
     "BpfObject",
+    "EventReader",
     "Link",
     "LinkSet",
     "Map",
     "MapSpec",
     "ObjectSpec",
+    "PerfReader",
     "Program",
     "ProgramSpec",
+    "ReaderStats",
     "RecordLayout",
+    "RecordReader",
     "RingReader",
+    "UserRing",
     "__version__",
     "attach",
     "attach_raw_tracepoint",

@@ -6,6 +6,7 @@ A row is one small system call whose errno tells. Answers are kept for the life 
 from __future__ import annotations
 
 import errno
+import mmap
 from functools import cache
 from typing import Callable, NamedTuple
 
@@ -45,6 +46,14 @@ def _perf_link() -> bool:
 def _mmapable() -> bool:
     attr = attrs.MapCreate(map_type=MapType.ARRAY, key_size=4, value_size=4, max_entries=1)
     attr.map_flags = MapFlag.MMAPABLE
+    return _creates(attr)
+
+
+def _ring(map_type: MapType) -> Callable[[], bool]:
+    return lambda: _creates(attrs.MapCreate(map_type=map_type, max_entries=mmap.PAGESIZE))
+
+
+def _creates(attr: attrs.MapCreate) -> bool:
     try:
         sys_maps.create(attr, "probe").close()
     except OSError:
@@ -87,6 +96,8 @@ FEATURES: dict[str, Feature] = {
     "perf_link": Feature("BPF links on perf events, with cookies", "5.15", _perf_link),
     "bpf_cookie": Feature("bpf_get_attach_cookie()", "5.15", _cookie_helper),
     "mmapable": Feature("array maps in user space's memory", "5.5", _mmapable),
+    "ringbuf": Feature("ring buffers", "5.8", _ring(MapType.RINGBUF)),
+    "user_ringbuf": Feature("user ring buffers", "6.1", _ring(MapType.USER_RINGBUF)),
     "btf": Feature("BTF", "4.18", _btf(INT)),
     "btf_func": Feature("BTF of functions", "5.0", _btf(*FUNCTION, t.Func(3, "f", 2, 0))),
     "btf_func_global": Feature("BTF of global functions", "5.6", _btf(*FUNCTION, t.Func(3, "f", 2, 1))),
