@@ -93,19 +93,19 @@ class RecordReader(Generic[T]):
         return self.read(buffer, offset, size)
 
     def read_many(
-        self, buffer: Buffer, offset: int, count: int, *, stride: int = 0, size: int = 0, skip: int = 0
+        self, buffer: Buffer, offset: int, count: int, *, stride: int = 0, size: int | None = None, skip: int = 0
     ) -> list[T]:
         """The values of records that follow each other.
 
         Args:
             stride: from one record to the next, in bytes; `size` and `skip` when 0.
-            size: of each record; that of the whole layout when 0.
+            size: of each record; that of the whole layout when None.
             skip: bytes before each record, within its stride.
 
         Raises:
             RecordError: as `read`, and none is returned.
         """
-        size = size or self.size
+        size = self.size if size is None else size
         stride = stride or size + skip
         end = offset + count * stride
         if size < self.min_size or skip < 0 or stride < skip + size or offset < 0 or count < 0 or end > len(buffer):
@@ -114,7 +114,7 @@ class RecordReader(Generic[T]):
                 f"expected {self.min_size} bytes or more, within the buffer"
             )
         if self._rows is None:
-            return [self.read(buffer, at, size) for at in range(offset + skip, end, stride)]
+            return [self.read(buffer, at, size) for at in range(offset + skip, end + skip, stride)]
         if not count:
             return []
         formats = self._formats.get((stride, size, skip)) or self._make_formats(stride, size, skip)
@@ -176,7 +176,7 @@ class _Plan:
         self._order = order
         self._slots: dict[tuple[int, str], _Slot] = {}
         self._values = self._parts = 0
-        self.names: dict[str, Any] = {"new": tuple.__new__, "z": b"\0"}
+        self.names: dict[str, Any] = {"z": b"\0"}
 
     def bind(self, value: object) -> str:
         """A name for something that the function uses."""
@@ -217,7 +217,7 @@ class _Plan:
             self._count()
             layout = cast("RecordLayout", codec)
             parts = [self.value(f.codec, offset + f.offset) for f in layout.fields]
-            return f"new({self.bind(layout.record)}, ({''.join(f'{part}, ' for part in parts)}))"
+            return f"{self.bind(layout.record)}(({''.join(f'{part}, ' for part in parts)}))"
         if codec.element is not None:
             return self._array(codec.element, codec.count, offset)
         if codec.bits is not None and codec.size in INTEGERS:
@@ -315,7 +315,7 @@ def _made(plan: _Plan, layout: RecordLayout, parts: list[str], into: Callable[..
     """The expression for the whole record."""
     values = f"({''.join(f'{part}, ' for part in parts)})"
     if into is None:
-        return f"new({plan.bind(layout.record)}, {values})"
+        return f"{plan.bind(layout.record)}({values})"
     if into is tuple:
         return values
     if into is dict:

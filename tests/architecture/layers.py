@@ -26,7 +26,13 @@ LIBRARY_LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("pybpfload._sys",),),
     # the pure half: the same answer on every host
     (("pybpfload.objectspec",),),
-    (("pybpfload.reader",), ("pybpfload.linker",), ("pybpfload.sanitise",), ("pybpfload.kconfig",), ("pybpfload.structops",)),
+    (
+        ("pybpfload.reader",),
+        ("pybpfload.linker",),
+        ("pybpfload.sanitise",),
+        ("pybpfload.kconfig",),
+        ("pybpfload.structops",),
+    ),
     (("pybpfload.core",),),
     (("pybpfload.spec",), ("pybpfload.symbols",), ("pybpfload.targets",)),
     (("pybpfload.btf",), ("pybpfload.insn",), ("pybpfload.elf",), ("pybpfload.sections",)),
