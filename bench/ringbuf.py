@@ -38,7 +38,7 @@ FILL = 100_003  # records at once; a prime, so that nothing comes out right by c
 class TestRun(attrs.Attr):
     """BPF_PROG_TEST_RUN, as far as it is needed here."""
 
-    _fields_ = [("prog_fd", attrs.u32), ("retval", attrs.u32), ("rest", attrs.u64 * 9)]
+    _fields_ = (("prog_fd", attrs.u32), ("retval", attrs.u32), ("rest", attrs.u64 * 9))
 
 
 def flood(obj: pybpfload.BpfObject) -> None:

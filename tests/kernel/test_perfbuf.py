@@ -144,24 +144,23 @@ def test_perf_bounded_batch_leaves_the_descriptor_readable(obj):
 
 def test_perf_wakeup_waits_for_so_many_records():
     """One wake-up for five records: three do not wake, five do."""
-    with attached("buffers", events__ringbuf=False) as obj, one_cpu(0):
-        with obj.events("events", wakeup=5) as reader:
-            send(3)
-            assert select.select([reader], [], [], 0.05)[0] == []
-            send(2)
-            assert select.select([reader], [], [], 5)[0] == [reader]
-            assert len(reader.read()) == 5
+    with attached("buffers", events__ringbuf=False) as obj, one_cpu(0), obj.events("events", wakeup=5) as reader:
+        send(3)
+        assert select.select([reader], [], [], 0.05)[0] == []
+        send(2)
+        assert select.select([reader], [], [], 5)[0] == [reader]
+        assert len(reader.read()) == 5
 
 
 def test_perf_watermark_waits_for_so_many_bytes():
     """Nine records of 128 bytes stay below 1200 bytes, ten do not."""
-    with attached("buffers", events__ringbuf=False) as obj, one_cpu(0):
-        with obj.events("events", watermark=1200) as reader:
-            send(9)
-            assert select.select([reader], [], [], 0.05)[0] == []
-            assert reader.pending == 9 * HEADER
-            send(1)
-            assert select.select([reader], [], [], 5)[0] == [reader]
+    source = attached("buffers", events__ringbuf=False)
+    with source as obj, one_cpu(0), obj.events("events", watermark=1200) as reader:
+        send(9)
+        assert select.select([reader], [], [], 0.05)[0] == []
+        assert reader.pending == 9 * HEADER
+        send(1)
+        assert select.select([reader], [], [], 5)[0] == [reader]
 
 
 def test_perf_poll_wakes_for_a_record_from_another_thread(obj):
@@ -205,11 +204,11 @@ def test_perf_error_of_a_converter_loses_no_other_record(obj):
 
 def test_perf_short_text_ends_at_its_nul():
     """The kernel rounds sizes up and leaves what was there: none of it shows."""
-    with attached("buffers", events__ringbuf=False, targ_text=6) as obj:
-        with one_cpu(0), obj.events("events", size=PAGE) as reader:
-            for _ in range(307):
-                send(1)
-                assert [r.text for r in reader.poll(5.0)] == [b"hello"]
+    source = attached("buffers", events__ringbuf=False, targ_text=6)
+    with source as obj, one_cpu(0), obj.events("events", size=PAGE) as reader:
+        for _ in range(307):
+            send(1)
+            assert [r.text for r in reader.poll(5.0)] == [b"hello"]
 
 
 def test_perf_close_takes_the_events_out_of_the_map(obj):
@@ -255,7 +254,7 @@ def test_perf_failure_leaves_nothing(obj, monkeypatch, step):
     try:
         obj.events("events").close()
     except SyscallError as error:
-        assert error.errno == errno.EMFILE
+        assert error.errno == errno.EMFILE  # noqa: PT017
     monkeypatch.setattr(syscall, "door", real)
     assert len(calls) > step or step >= 2 * len(sys_perfbuf.online_cpus())
     for cpu in sys_perfbuf.online_cpus():

@@ -48,7 +48,7 @@ def test_user_ring_wraps_around_without_losing_or_repeating(obj):
     """Many times its size, in portions that never end with it."""
     with obj.user_ring("commands") as ring:
         for portion in range(59):
-            assert all([ring.send(command) for command in commands(37, portion * 37)])
+            assert all(ring.send(command) for command in commands(37, portion * 37))
             send(1)
         assert ring.sent == 59 * 37
     assert obj.variables["received"] == 59 * 37
@@ -173,9 +173,10 @@ def test_user_ring_refuses_what_does_not_fit(obj):
         with pytest.raises(RecordError, match="no member `nope`"):
             ring.send({"nope": 1})
         send(1)
-        with ring.sample(4088), pytest.raises(BlockingIOError, match="no room for 24 bytes"):
-            with ring.sample(24, timeout_s=0.001):
-                pytest.fail("there was room")
+        full = ring.reserve(4088)
+        with pytest.raises(BlockingIOError, match="no room for 24 bytes"), ring.sample(24, timeout_s=0.001):
+            pytest.fail("there was room")
+        full.submit()
     send(1)
     with pybpfload.UserRing(obj.maps["commands"]) as plain:
         with pytest.raises(RecordError, match="expected bytes"):
@@ -202,6 +203,6 @@ def test_user_ring_failure_to_open_leaves_nothing(obj, monkeypatch, where, step)
     try:
         obj.user_ring("commands").close()
     except (OSError, SyscallError) as error:
-        assert error.errno == errno.ENOMEM
+        assert error.errno == errno.ENOMEM  # noqa: PT017
     else:
         assert len(calls) <= step

@@ -176,7 +176,7 @@ def test_member_names_are_no_code():
     names = [name for name in HOSTILE if name]
     made.struct("def f(): pass", len(names), *((name, number, i) for i, name in enumerate(names)))
     layout = layout_of(made.btf(), 2)
-    record = layout.reader({name: str for name in names[::2]})(bytes(range(len(names))))
+    record = layout.reader(dict.fromkeys(names[::2], str))(bytes(range(len(names))))
     assert list(record.asdict().values()) == [i if i % 2 else str(i) for i in range(len(names))]
     assert layout.reader(into=dict)(bytes(len(names))) == dict.fromkeys(names, 0)
 
