@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,6 +13,8 @@ import pytest
 import pybpfload
 from pybpfload.features import FEATURES, has
 from tests.support.objects import read
+
+DEADLINE_S = 20.0
 
 
 def send(count: int) -> None:
@@ -43,3 +47,46 @@ def one_cpu(number: int) -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
+
+
+def numbers(records) -> list[int]:
+    """What the objects count in each record."""
+    return [record.number for record in records]
+
+
+class Worker(threading.Thread):
+    """Runs a function; `finish` waits for it, and raises what it raised."""
+
+    def __init__(self, function) -> None:
+        super().__init__(daemon=True)
+        self.function, self.result, self.error = function, None, None
+        self.start()
+
+    def run(self) -> None:
+        """In the thread."""
+        try:
+            self.result = self.function()
+        except Exception as error:  # noqa: BLE001
+            self.error = error
+
+    def finish(self):
+        """What the function returned."""
+        self.join(DEADLINE_S)
+        assert not self.is_alive()
+        if self.error:
+            raise self.error
+        return self.result
+
+
+def until(condition) -> None:
+    """Poll for a condition, with a deadline."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+def waits(worker: Worker) -> bool:
+    """Whether a thread sleeps in epoll_wait(2), as the kernel sees it."""
+    with open(f"/proc/self/task/{worker.native_id}/stat") as file:
+        return file.read().rpartition(")")[2].split()[0] == "S"

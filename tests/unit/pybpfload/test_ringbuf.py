@@ -148,6 +148,7 @@ WORDS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(WORDS, st.integers(0, SIZE // 8), st.integers(0, SIZE // 8))
 def test_ring_any_bytes_are_read_within_bounds(words, start, count):
     """Headers that no kernel would write: an end, or an error of ours."""
