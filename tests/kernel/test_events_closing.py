@@ -74,6 +74,7 @@ def test_events_close_waits_for_a_decoder(obj):
     assert inside.wait(DEADLINE_S)
     closer = Worker(reader.close)
     until(lambda: reader.closed)
+    closer.join(0.1)
     assert closer.is_alive()
     go_on.set()
     closer.finish()

@@ -152,10 +152,12 @@ def test_read_many_outside_the_buffer_is_refused(offset, count, how):
 
 def test_read_many_leaves_no_buffer_in_use_after_an_error():
     """The mapping below can be closed though the traceback lives."""
-    buffer = memoryview(bytearray(RAW * 4))
+    memory = bytearray(RAW * 4)
+    buffer = memoryview(memory)
     with pytest.raises(UnicodeDecodeError) as caught:
         event_layout().reader({"comm": lambda raw: b"\xff".decode()}).read_many(buffer, 0, 4)
     buffer.release()
+    memory.clear()  # BufferError while anything sees it
     assert caught.traceback
 
 
