@@ -1,8 +1,8 @@
 """ELF files: sections, symbols and relocations.
 
-pyelftools parses the headers. Symbols and relocations are read as plain arrays, because a libc has
-thousands of them and one through pyelftools costs 56 µs. Section contents are slices of the file, cut
-from checked offsets; compressed sections are not inflated.
+pyelftools parses the file's header. Section headers, symbols and relocations are read as plain arrays,
+because a libc has thousands of them and one through pyelftools costs 56 µs. Section contents are slices
+of the file, cut from checked offsets; compressed sections are not inflated.
 
 `ObjectError` is the only error that leaves, whatever the bytes.
 """
@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import mmap
 import struct
+from functools import lru_cache
 from io import BytesIO
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from elftools.common.exceptions import ELFError
 from elftools.common.utils import struct_parse
@@ -24,12 +25,14 @@ __all__ = ["EM_BPF", "ElfFile", "ElfReloc", "ElfSection", "ElfSymbol"]
 
 EM_BPF = 247
 SHF_WRITE, SHF_ALLOC, SHF_EXECINSTR = 1, 2, 4
-SHT_PROGBITS, SHT_SYMTAB, SHT_RELA, SHT_NOBITS, SHT_REL, SHT_DYNSYM = 1, 2, 4, 8, 9, 11
+SHT_NULL, SHT_PROGBITS, SHT_SYMTAB, SHT_RELA, SHT_NOBITS, SHT_REL, SHT_DYNSYM = 0, 1, 2, 4, 8, 9, 11
 SHN_UNDEF, SHN_LORESERVE, SHN_COMMON, SHN_XINDEX = 0, 0xFF00, 0xFFF2, 0xFFFF
 STB_LOCAL, STB_GLOBAL, STB_WEAK = 0, 1, 2
 STT_NOTYPE, STT_OBJECT, STT_FUNC, STT_SECTION, STT_GNU_IFUNC = 0, 1, 2, 3, 10
 STV_DEFAULT, STV_INTERNAL, STV_HIDDEN = 0, 1, 2
+HEADER_SIZE = 64
 MAX_SECTIONS = 1 << 16
+OVERLAP = 16  # how much longer than their table all strings may be: those that share tails count each
 
 
 class ElfSection(NamedTuple):
@@ -68,6 +71,39 @@ class ElfReloc(NamedTuple):
     addend: int | None
 
 
+class _Strings:
+    """A string table."""
+
+    def __init__(self, data: bytes | mmap.mmap, start: int, size: int, what: str) -> None:
+        self._data, self._start, self._what = data, start, what
+        self._end = min(start + size, len(data))
+        self._found: dict[int, str] = {}
+        self._budget = OVERLAP * max(0, self._end - start)
+
+    def get(self, offset: int) -> str:
+        """The string at an offset; malformed UTF-8 is escaped."""
+        found = self._found.get(offset)
+        if found is None:
+            start = self._start + offset
+            if start >= self._end and offset:
+                raise ObjectError(f"{self._what}: offset {offset} is beyond their {self._end - self._start} bytes")
+            end = self._data.find(b"\0", start, self._end)
+            raw = self._data[start : self._end if end < 0 else end]
+            self._budget -= len(raw)
+            if self._budget < 0:
+                # Each byte of a long string may begin a string of its own: together they would take its square.
+                raise ObjectError(f"{self._what} share too much: they are {OVERLAP} times as long as their table")
+            found = self._found[offset] = raw.decode("utf-8", "backslashreplace")
+        return found
+
+
+@lru_cache(maxsize=4)
+def _structs(is_64: bool, big_endian: bool) -> ELFStructs:
+    structs = ELFStructs(little_endian=not big_endian, elfclass=64 if is_64 else 32)
+    structs.create_basic_structs()
+    return structs
+
+
 class ElfFile:
     """An ELF file, 32 or 64 bits, either byte order.
 
@@ -90,15 +126,12 @@ class ElfFile:
         self.is_64 = ident[4] == 2
         self.big_endian = ident[5] == 2
         self._order = ">" if self.big_endian else "<"
-        structs = ELFStructs(little_endian=not self.big_endian, elfclass=64 if self.is_64 else 32)
-        structs.create_basic_structs()
-        stream = BytesIO(data) if isinstance(data, bytes) else data
+        stream = BytesIO(data[:HEADER_SIZE])
         try:
-            structs.create_advanced_structs()
-            header = struct_parse(structs.Elf_Ehdr, stream, 0)
+            header = struct_parse(_structs(self.is_64, self.big_endian).Elf_Ehdr, stream)
             self.type: int = struct.unpack_from(self._order + "H", data, 16)[0]
             self.machine: int = struct.unpack_from(self._order + "H", data, 18)[0]
-            self.sections = self._sections(structs, stream, header)
+            self.sections = self._sections(header)
         except (ELFError, struct.error, OverflowError, ValueError) as error:
             raise ObjectError(f"{name}: malformed ELF headers: {error}") from error
         self._by_name: dict[str, ElfSection] = {}
@@ -106,42 +139,26 @@ class ElfFile:
             self._by_name.setdefault(section.name, section)
         self._symbols: dict[int, list[ElfSymbol]] = {}
 
-    def _sections(self, structs: ELFStructs, stream: object, header: object) -> list[ElfSection]:
-        offset, count, stride = header["e_shoff"], header["e_shnum"], header["e_shentsize"]  # type: ignore[index]
+    def _sections(self, header: Any) -> list[ElfSection]:
+        offset, count, stride = header["e_shoff"], header["e_shnum"], header["e_shentsize"]
         if offset == 0:
             return []
-        if stride < structs.Elf_Shdr.sizeof():
+        # name, type, flags, address, offset, size, link, info
+        form = struct.Struct(self._order + ("IIQQQQII16x" if self.is_64 else "8I8x"))
+        if stride < form.size:
             raise ObjectError(f"{self.name}: section headers of {stride} bytes")
-        first = struct_parse(structs.Elf_Shdr, stream, offset)
+        first = form.unpack_from(self._data, offset)
         # Beyond 65,279 sections the numbers stand in the first header.
-        count = count or first["sh_size"]
-        names_at = header["e_shstrndx"]  # type: ignore[index]
-        names_at = first["sh_link"] if names_at == SHN_XINDEX else names_at
+        count = count or first[5]
+        names_at = header["e_shstrndx"]
+        names_at = first[6] if names_at == SHN_XINDEX else names_at
         if not 0 < count <= MAX_SECTIONS or offset + count * stride > len(self._data):
             raise ObjectError(f"{self.name}: {count} section headers at {offset} do not fit in {len(self._data)} bytes")
-        raw = [struct_parse(structs.Elf_Shdr, stream, offset + i * stride) for i in range(count)]
-        # pyelftools gives names for the types that it knows: the number is what we want.
-        numbers = struct.Struct(self._order + "4xI")
-        types = [numbers.unpack_from(self._data, offset + i * stride)[0] for i in range(count)]
         if names_at >= count:
             raise ObjectError(f"{self.name}: section name table {names_at} is not below {count}")
-        names = (raw[names_at]["sh_offset"], raw[names_at]["sh_size"])
-        return [
-            ElfSection(
-                i, self._string(names, s["sh_name"], "section name"), types[i], s["sh_flags"], s["sh_addr"],
-                s["sh_offset"], s["sh_size"], s["sh_link"], s["sh_info"],
-            )
-            for i, s in enumerate(raw)
-        ]  # fmt: skip
-
-    def _string(self, table: tuple[int, int], offset: int, what: str) -> str:
-        start, size = table
-        limit = min(start + size, len(self._data))
-        if start + offset >= limit and offset:
-            raise ObjectError(f"{self.name}: {what} at {offset} is beyond its table of {size} bytes")
-        end = self._data.find(b"\0", start + offset, limit)
-        raw = self._data[start + offset : limit if end < 0 else end]
-        return raw.decode("utf-8", "backslashreplace")
+        raw = [form.unpack_from(self._data, offset + i * stride) for i in range(count)]
+        names = _Strings(self._data, raw[names_at][4], raw[names_at][5], f"{self.name}: section names")
+        return [ElfSection(i, names.get(x[0]), *x[1:]) for i, x in enumerate(raw)]
 
     def section(self, name: str) -> ElfSection | None:
         """The first section of that name."""
@@ -176,16 +193,17 @@ class ElfFile:
         form = struct.Struct(self._order + ("IBBHQQ" if self.is_64 else "IIIBBH"))
         if len(data) % form.size or section.link >= len(self.sections):
             raise ObjectError(f"{self.name}: symbol table `{printable(section.name)}` is malformed")
-        strings = self.sections[section.link]
-        table = (strings.offset, strings.size)
+        table = self.sections[section.link]
+        strings = _Strings(self._data, table.offset, table.size, f"{self.name}: names of `{printable(section.name)}`")
         found = []
         for i, raw in enumerate(form.iter_unpack(data)):
             if self.is_64:
                 name, info, other, shndx, value, size = raw
             else:
                 name, value, size, info, other, shndx = raw
-            text = self._string(table, name, "symbol name") if name else ""
-            found.append(ElfSymbol(i, text, value, size, info >> 4, info & 15, other & 3, shndx))
+            found.append(
+                ElfSymbol(i, strings.get(name) if name else "", value, size, info >> 4, info & 15, other & 3, shndx)
+            )
         return found
 
     def relocations(self, section: ElfSection) -> list[ElfReloc]:

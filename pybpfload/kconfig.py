@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 
 from pybpfload.btf import types as t
 from pybpfload.btf.blob import Btf
-from pybpfload.errors import ObjectError, printable
+from pybpfload.errors import ObjectError, RecordError, printable
 from pybpfload.files import read_file
 from pybpfload.spec import ObjectParts
 
@@ -100,7 +100,12 @@ def fill_kconfig(spec: ObjectParts, made_up: Mapping[str, int], config: Mapping[
             raise ObjectError(where + "is not set in this kernel's configuration")
         else:
             raise ObjectError(where + f"is no CONFIG_ option; {' and '.join(made_up)} are the other names")
-        raw = variable.codec.pack_value(value)
+        if variable.map is not data_map:
+            raise ObjectError(where + "another variable has its name")
+        try:
+            raw = variable.codec.pack_value(value)
+        except RecordError as error:
+            raise ObjectError(f"{where}{error}") from error
         data_map.content[variable.offset : variable.offset + variable.size] = raw
 
 

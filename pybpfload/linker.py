@@ -12,7 +12,8 @@ Source: bpf_object__relocate(), bpf_object__reloc_code() in libbpf.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from pybpfload import insn
@@ -25,9 +26,11 @@ from pybpfload.spec import Function, FunctionKey, ObjectParts, ProgramSpec, Ref,
 
 __all__ = [
     "LinkedProgram",
+    "ObjectResolver",
     "Relocation",
     "core_relocations",
     "link",
+    "make_resolver",
     "named_relocations",
     "needs_kernel_btf",
     "reachable",
@@ -81,39 +84,38 @@ def needs_kernel_btf(spec: ObjectParts, program: ProgramSpec) -> bool:
 
 def core_relocations(spec: ObjectParts, function: Function) -> list[CoreRelo]:
     """The CO-RE relocations of one function, in the order of the file."""
-    core = spec.btf_ext.core if spec.btf_ext else {}
-    end = function.offset + len(function.code)
-    return [r for r in core.get(function.section, ()) if function.offset <= r.offset < end]
+    records = spec.btf_ext.core.get(function.section) if spec.btf_ext else None
+    return records.between(function.offset, function.offset + len(function.code)) if records else []
 
 
-def _target(spec: ObjectParts, function: Function, slot: int) -> FunctionKey | None:
-    """The function that the instruction at a slot calls or takes the address of, or None."""
-    op = insn.read(function.code, slot)
-    ref = function.refs.get(slot)
-    if ref is not None:
-        if ref.kind not in (RefKind.CALL, RefKind.FUNC_ADDRESS):
-            return None
-        key = (ref.name, ref.offset)
-    elif insn.is_call_to_subprog(op) or insn.is_func_address(op):
-        # Within a section, a static function needs no relocation.
-        key = (function.section, function.offset + (slot + op.imm + 1) * insn.SLOT)
-    else:
-        return None
-    if key not in spec.functions:
-        raise RelocationError(
-            f"{spec.source}: function `{printable(function.name)}`: insn {slot}: "
-            f"no function begins at {key[1]} of section `{printable(key[0])}`"
-        )
-    return key
+def _calls(spec: ObjectParts, function: Function) -> list[tuple[int, FunctionKey]]:
+    """The functions that a function calls or takes the address of, with the slots where it does; looked for once."""
+    known = spec.calls.get(function.key)
+    if known is None or known[0] is not function:
+        known = spec.calls[function.key] = (function, list(_find_calls(spec, function)))
+    return known[1]
 
 
-def _slots(function: Function) -> list[int]:
-    """The slots where instructions begin."""
-    slots, slot, count = [], 0, len(function.code) // insn.SLOT
+def _find_calls(spec: ObjectParts, function: Function) -> Iterator[tuple[int, FunctionKey]]:
+    slot, count = 0, len(function.code) // insn.SLOT
     while slot < count:
-        slots.append(slot)
-        slot += 2 if function.code[slot * insn.SLOT] == insn.LD_IMM64 else 1
-    return slots
+        op, ref, at = insn.read(function.code, slot), function.refs.get(slot), slot
+        slot += 2 if op.code == insn.LD_IMM64 else 1
+        if ref is not None:
+            if ref.kind not in (RefKind.CALL, RefKind.FUNC_ADDRESS):
+                continue
+            key = (ref.name, ref.offset)
+        elif insn.is_call_to_subprog(op) or insn.is_func_address(op):
+            # Within a section, a static function needs no relocation.
+            key = (function.section, function.offset + (at + op.imm + 1) * insn.SLOT)
+        else:
+            continue
+        where = f"{spec.source}: function `{printable(function.name)}`: insn {at}: "
+        if slot > count:
+            raise RelocationError(f"{where}a 64-bit load is cut off")
+        if key not in spec.functions:
+            raise RelocationError(f"{where}no function begins at {key[1]} of section `{printable(key[0])}`")
+        yield at, key
 
 
 def reachable(spec: ObjectParts, program: ProgramSpec) -> list[FunctionKey]:
@@ -137,9 +139,8 @@ def reachable(spec: ObjectParts, program: ProgramSpec) -> list[FunctionKey]:
         total += len(function.code) // insn.SLOT
         if total > MAX_SLOTS:
             raise RelocationError(f"{spec.source}: program `{printable(program.name)}` has over {MAX_SLOTS} slots")
-        calls = [_target(spec, function, slot) for slot in _slots(function)]
         # Depth first, in the order of the calls, as libbpf appends them; an exception callback comes last.
-        pending += [k for k in reversed(calls) if k is not None and k not in seen]
+        pending += [k for _, k in reversed(_calls(spec, function)) if k not in seen]
         if not pending and callback is not None and callback not in seen:
             pending.append(callback)
     return order
@@ -162,39 +163,95 @@ def _exception_callback(spec: ObjectParts, program: ProgramSpec) -> FunctionKey 
     return None
 
 
-def link(spec: ObjectParts, program: ProgramSpec, targets: Iterable[Btf], *, big_endian: bool = False) -> LinkedProgram:
+class ObjectResolver(Resolver):
+    """Decides the relocations of one object, and keeps the functions that `link` has patched: programs share them."""
+
+    def __init__(self, local: Btf, targets: Iterable[Btf], *, big_endian: bool) -> None:
+        super().__init__(local, targets, big_endian=big_endian)
+        self._patched: dict[FunctionKey, tuple[bytearray, list[Relocation]]] = {}
+
+    def patched(
+        self, spec: ObjectParts, program: ProgramSpec, function: Function
+    ) -> tuple[bytearray, list[Relocation]]:
+        """The code of a function with its relocations carried out, and these, with slots of the function."""
+        known = self._patched.get(function.key)
+        if known is None:
+            code = bytearray(function.code)
+            relocations = [_apply(spec, program, function, code, x, self) for x in core_relocations(spec, function)]
+            known = self._patched[function.key] = (code, relocations)
+        return known
+
+
+def make_resolver(
+    spec: ObjectParts, programs: Iterable[ProgramSpec], targets: Iterable[Btf], *, big_endian: bool = False
+) -> ObjectResolver | None:
+    """What decides the relocations of an object, for `link`; None when it has no types.
+
+    Candidates that lack a member drop out for good, so that it matters what is decided first. As in libbpf, that
+    is the order of .BTF.ext, over all functions but those of programs that are not to be loaded.
+
+    Args:
+        programs: those that will be linked.
+    """
+    if spec.btf is None:
+        return None
+    resolver = ObjectResolver(spec.btf, targets, big_endian=big_endian)
+    wanted = {program.function for program in programs}
+    others: dict[str, list[tuple[int, int]]] = {}
+    for key in {program.function for program in spec.programs.values()} - wanted:
+        others.setdefault(key[0], []).append((key[1], key[1] + len(spec.functions[key].code)))
+    for section, relos in spec.btf_ext.core.items() if spec.btf_ext else ():
+        left_out = sorted(others.get(section, ()))
+        starts = [start for start, _ in left_out]
+        for relo in relos:
+            at = bisect_right(starts, relo.offset) - 1
+            if at < 0 or relo.offset >= left_out[at][1]:
+                resolver.decide(relo)
+    return resolver
+
+
+def link(
+    spec: ObjectParts,
+    program: ProgramSpec,
+    targets: Iterable[Btf],
+    *,
+    big_endian: bool = False,
+    resolver: ObjectResolver | None = None,
+) -> LinkedProgram:
     """The whole code of one program, relocated against the targets' types.
 
     Args:
         targets: vmlinux, then modules; may be empty when `needs_kernel_btf` says no.
+        resolver: from `make_resolver`, when several programs of the object are linked: then `targets` and
+            `big_endian` are its own.
 
     Raises:
         RelocationError: names program, function, instruction and source line.
     """
     order = reachable(spec, program)
-    resolver = Resolver(spec.btf, targets, big_endian=big_endian) if spec.btf else None
+    if resolver is None and any(core_relocations(spec, spec.functions[key]) for key in order):
+        resolver = make_resolver(spec, (program,), targets, big_endian=big_endian)
     starts: dict[FunctionKey, int] = {}
     code, refs, relocations = bytearray(), [], []
     for key in order:
         starts[key] = start = len(code) // insn.SLOT
         function = spec.functions[key]
-        body = bytearray(function.code)
-        for relo in core_relocations(spec, function) if resolver else ():
-            assert resolver is not None
-            relocations.append(_apply(spec, program, function, body, relo, resolver, start))
-        code += body
+        if resolver is None:
+            code += function.code
+        else:
+            body, relocated = resolver.patched(spec, program, function)
+            code += body
+            relocations += [r._replace(program=program.name, slot=start + r.slot) for r in relocated]
         refs += [
             ref._replace(slot=start + ref.slot)
             for ref in function.refs.values()
             if ref.kind not in (RefKind.CALL, RefKind.FUNC_ADDRESS)
         ]
     for key, start in starts.items():
-        function = spec.functions[key]
-        for slot in _slots(function):
-            target = _target(spec, function, slot)
+        for slot, target in _calls(spec, spec.functions[key]):
             at = start + slot
             op = insn.read(code, at)
-            if target is None or (op.code == insn.CALL and op.imm == insn.POISON_CORE):
+            if op.code == insn.CALL and op.imm == insn.POISON_CORE:
                 continue
             src = insn.PSEUDO_CALL if op.code == insn.CALL else insn.PSEUDO_FUNC
             insn.write(code, at, op._replace(src=src, imm=starts[target] - at - 1))
@@ -236,7 +293,6 @@ def _apply(
     body: bytearray,
     relo: CoreRelo,
     resolver: Resolver,
-    start: int,
 ) -> Relocation:
     slot, rest = divmod(relo.offset - function.offset, insn.SLOT)
     line = spec.source_line(function.section, relo.offset)
@@ -245,9 +301,9 @@ def _apply(
             raise CoreError(f"offset {relo.offset} lies within an instruction")
         resolution = resolver.resolve(relo)
         poisoned = patch(body, slot, resolution)
-    except CoreError as error:
+    except ObjectError as error:
         raise _located(spec, program, function, slot, line, error) from error
-    return Relocation(program.name, function.name, start + slot, line, resolution, poisoned)
+    return Relocation(program.name, function.name, slot, line, resolution, poisoned)
 
 
 def _located(
@@ -267,13 +323,13 @@ def _infos(
     line_info: list[tuple[int, int, int, int]] = []
     for (section, offset), start in functions:
         end = offset + len(spec.functions[section, offset].code)
-        first = next((f for f in spec.btf_ext.funcs.get(section, ()) if f.offset == offset), None)
-        if first is None:
+        funcs, lines = spec.btf_ext.funcs.get(section), spec.btf_ext.lines.get(section)
+        first = funcs.between(offset, offset + 1) if funcs else []
+        if not first:
             return [], []
-        func_info.append((start, first.type_id))
+        func_info.append((start, first[0].type_id))
         line_info += [
             (start + (x.offset - offset) // insn.SLOT, x.file, x.line, x.number_column)
-            for x in spec.btf_ext.lines.get(section, ())
-            if offset <= x.offset < end
+            for x in (lines.between(offset, end) if lines else ())
         ]
     return func_info, line_info

@@ -7,7 +7,7 @@ contents, then programs, whose references to maps are now file descriptors.
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack
 from typing import Any, Callable
 
@@ -22,7 +22,7 @@ from pybpfload.errors import ObjectError, PrivilegeError, SyscallError, Unsuppor
 from pybpfload.events import EventReader
 from pybpfload.externs import Externs
 from pybpfload.features import has
-from pybpfload.linker import LinkedProgram, Relocation, link, needs_kernel_btf
+from pybpfload.linker import LinkedProgram, ObjectResolver, Relocation, link, make_resolver, needs_kernel_btf
 from pybpfload.links import LinkSet, attach
 from pybpfload.maps import Map, create_map
 from pybpfload.objectspec import ObjectSpec
@@ -192,6 +192,7 @@ class _Loader:
         self._obj, self._spec, self._stack = obj, obj.spec, obj._stack
         self._shared = shared
         self._targets = kernel_types(kernel) if kernel else None
+        self._resolver: ObjectResolver | None = None
         self._externs: Externs | None = None
         self._values: dict[str, tuple[bytearray, dict[str, int]]] = {}  # of struct_ops maps
         self._members: dict[str, tuple[int, int]] = {}  # struct_ops program -> struct and member
@@ -324,8 +325,10 @@ class _Loader:
     def _program(self, spec: ProgramSpec) -> Program:
         if spec.type is ProgType.UNSPEC:
             match_section(spec.section)  # says what is wrong
-        targets: Iterable[Btf] = self._kernel() if needs_kernel_btf(self._spec, spec) else ()
-        linked = link(self._spec, spec, targets)
+        if self._resolver is None and needs_kernel_btf(self._spec, spec):
+            loaded = [program for program in self._spec.programs.values() if program.autoload]
+            self._resolver = make_resolver(self._spec, loaded, self._kernel())
+        linked = link(self._spec, spec, (), resolver=self._resolver)
         self._fill(linked)
         self._obj.relocations += linked.relocations
         flags = ProgFlag.SLEEPABLE if spec.flags & Flag.SLEEPABLE else 0

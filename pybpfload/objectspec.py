@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from pybpfload.btf.blob import Btf
-from pybpfload.errors import printable
+from pybpfload.errors import RelocationError, printable
 from pybpfload.files import read_file
-from pybpfload.linker import LinkedProgram, Relocation, link, named_relocations
+from pybpfload.insn import SLOT
+from pybpfload.linker import LinkedProgram, Relocation, link, make_resolver, named_relocations
 from pybpfload.reader import fill
 from pybpfload.spec import ObjectParts
 from pybpfload.uapi import ProgType
@@ -18,6 +19,7 @@ from pybpfload.uapi import ProgType
 __all__ = ["ObjectSpec", "Relocated", "read_object"]
 
 MAX_SIZE = 256 << 20
+MAX_TOTAL = 4_000_000  # slots, relocations and lines of all programs
 
 
 class Relocated(NamedTuple):
@@ -61,9 +63,15 @@ class ObjectSpec(ObjectParts):
                 are poisoned, and the report says so.
         """
         big_endian = targets[0].big_endian if targets else sys.byteorder == "big"
-        return Relocated(
-            {name: link(self, program, targets, big_endian=big_endian) for name, program in self.programs.items()}
-        )
+        resolver = make_resolver(self, self.programs.values(), targets, big_endian=big_endian)
+        programs, left = {}, MAX_TOTAL
+        for name, program in self.programs.items():
+            programs[name] = linked = link(self, program, targets, resolver=resolver)
+            left -= len(linked.code) // SLOT + len(linked.relocations) + len(linked.line_info)
+            if left < 0:
+                # Each program gets its own copy of what it calls.
+                raise RelocationError(f"{self.source}: its programs have more than {MAX_TOTAL} slots together")
+        return Relocated(programs)
 
 
 def read_object(

@@ -18,6 +18,7 @@ from pybpfload.spec import ObjectParts
 __all__ = ["RULES", "kernel_view"]
 
 DUMMY = "dummy_ksym"
+MAX_SECTION = 1 << 29  # bytes: as a struct, offsets in it are bits
 
 
 def kernel_view(spec: ObjectParts, has: Callable[[str], bool] = lambda _: True) -> bytes:
@@ -36,7 +37,7 @@ def kernel_view(spec: ObjectParts, has: Callable[[str], bool] = lambda _: True) 
             types[found.id] = found._replace(linkage=t.Linkage.STATIC)
         elif isinstance(found, t.Datasec) and found.name == ".ksyms":
             _dummies(types, found)
-        elif isinstance(found, t.Datasec) and found.name not in keep:
+        elif isinstance(found, t.Datasec) and (found.name not in keep or not _is_sound(found, types)):
             types[found.id] = placeholder(found.id)
     for feature, applies, rewrite in RULES:
         affected = [found for found in types.values() if applies(found)]
@@ -44,6 +45,12 @@ def kernel_view(spec: ObjectParts, has: Callable[[str], bool] = lambda _: True) 
             for found in affected:
                 types[found.id] = rewrite(found, types)
     return encode([types[i] for i in sorted(types)], strings=btf.string_section)
+
+
+def _is_sound(found: t.Datasec, types: dict[int, Type]) -> bool:
+    """Whether a section is one of the file, which the reader has looked at, or at least as good as one."""
+    ends = [v.offset + v.size for v in found.vars if isinstance(types.get(v.type), t.Var)]
+    return len(ends) == len(found.vars) and max(ends, default=0) <= found.size < MAX_SECTION
 
 
 def _append(types: dict[int, Type], make: Callable[[int], Type]) -> int:
@@ -117,7 +124,7 @@ def _enum64_to_union(found: Type, types: dict[int, Type]) -> Type:
     assert isinstance(found, t.Enum)
     if found.kind is Kind.ENUM:
         return found._replace(signed=False)
-    byte = next((x.id for x in types.values() if x.name == "enum64_placeholder"), 0)
+    byte = next((x.id for x in reversed(types.values()) if x.name == "enum64_placeholder"), 0)
     byte = byte or _append(types, lambda i: t.Int(i, "enum64_placeholder", 1, 8, 0, 0))
     members = tuple([t.Member(v.name, byte, 0, 0) for v in found.values])
     return t.Composite(found.id, Kind.UNION, found.name, found.size, members)

@@ -10,14 +10,14 @@ Source: section_defs in libbpf; the reference page "program types" of docs.ebpf.
 from __future__ import annotations
 
 import enum
-from difflib import get_close_matches
 from typing import NamedTuple
 
+from pybpfload.closest import closest
 from pybpfload.errors import SectionError, printable
 from pybpfload.uapi import AttachType as A
 from pybpfload.uapi import ProgType as P
 
-__all__ = ["SECTIONS", "Flag", "Section", "match_section"]
+__all__ = ["SECTIONS", "Flag", "Section", "find_section", "match_section"]
 
 
 class Flag(enum.IntFlag):
@@ -182,6 +182,17 @@ def match_section(name: str, *, strict: bool = True) -> Section:
     Raises:
         SectionError: no row matches; names the closest.
     """
+    found = find_section(name, strict=strict)
+    if found is None:
+        close = closest(name.removeprefix("?"), _EXACT, 0.5)
+        raise SectionError(
+            f"section `{printable(name)}`: no program type has this name" + (f"; closest is `{close}`" if close else "")
+        )
+    return found
+
+
+def find_section(name: str, *, strict: bool = True) -> Section | None:
+    """As `match_section`, but None when no row matches."""
     bare = name.removeprefix("?")
     autoload = bare == name
     row = _EXACT.get(bare)
@@ -194,10 +205,4 @@ def match_section(name: str, *, strict: bool = True) -> Section:
         row = None
         if not strict:
             row = next((r for r in SECTIONS if not r[0].endswith("+") and bare.startswith(r[0])), None)
-    if row is None:
-        close = get_close_matches(bare, _EXACT, 1, 0.5)
-        raise SectionError(
-            f"section `{printable(name)}`: no program type has this name"
-            + (f"; closest is `{close[0]}`" if close else "")
-        )
-    return Section(row[0].rstrip("+"), *row[1:], "", autoload)
+    return Section(row[0].rstrip("+"), *row[1:], "", autoload) if row else None

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator, MutableMapping
-from difflib import get_close_matches
 from typing import NamedTuple
 
 from pybpfload.btf.blob import Btf
 from pybpfload.btf.codec import Codec
 from pybpfload.btf.ext import BtfExt
 from pybpfload.btf.layout import RecordLayout
+from pybpfload.closest import closest
 from pybpfload.errors import ObjectError, RecordError, printable
 from pybpfload.sections import Flag
 from pybpfload.uapi import MapFlag, MapType, ProgType
@@ -227,8 +227,8 @@ class Variables(MutableMapping[str, object]):
         """
         found = self._all.get(name)
         if found is None:
-            close = get_close_matches(name, self._all, 1)
-            hint = f"; closest is `{printable(close[0])}`" if close else ""
+            close = closest(name, self._all)
+            hint = f"; closest is `{printable(close)}`" if close else ""
             raise KeyError(f"no variable `{printable(name)}`{hint}")
         return found
 
@@ -304,6 +304,7 @@ class ObjectParts:
         self.btf: Btf | None = None
         self.btf_ext: BtfExt | None = None
         self.records: dict[str, RecordLayout] = {}
+        self.calls: dict[FunctionKey, tuple[Function, list[tuple[int, FunctionKey]]]] = {}  # the linker's notes
         self._tags: list[tuple[int, int, str]] | None = None
 
     def __repr__(self) -> str:
@@ -323,15 +324,12 @@ class ObjectParts:
         """``file.c:12: the line`` of the instruction at a byte offset of a section, or ""."""
         if self.btf is None or self.btf_ext is None:
             return ""
-        best = None
-        for line in self.btf_ext.lines.get(section, ()):
-            if line.offset > offset:
-                break
-            best = line
-        if best is None:
+        lines = self.btf_ext.lines.get(section)
+        line = lines.before(offset) if lines else None
+        if line is None:
             return ""
-        file, text = self.btf.string(best.file), self.btf.string(best.line).strip()
-        return printable(f"{file.rsplit('/', 1)[-1]}:{best.number}: {text}")
+        file, text = self.btf.string(line.file), self.btf.string(line.line).strip()
+        return printable(f"{file.rsplit('/', 1)[-1]}:{line.number}: {text}")
 
     def decl_tags(self) -> list[tuple[int, int, str]]:
         """Its declaration tags: type id, component or -1, text."""

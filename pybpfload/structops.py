@@ -53,6 +53,8 @@ class KernelStruct(NamedTuple):
             if member.bitfield_size or member.bit_offset % 8:
                 raise ObjectError(where + "bitfields cannot be translated")
             size = local.size_of(member.type)
+            if member.bit_offset // 8 + size > len(ops.data):
+                raise ObjectError(where + "lies outside its struct")
             raw = ops.data[member.bit_offset // 8 : member.bit_offset // 8 + size]
             target = theirs.get(member.name)
             if target is None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import mmap
 import os
-from difflib import get_close_matches
 
 from pybpfload import elf as e
+from pybpfload.closest import closest
 from pybpfload.elf import ElfFile, ElfSymbol
 from pybpfload.errors import ObjectError, printable
 
@@ -48,10 +48,10 @@ def _search(elf: ElfFile, symbol: str) -> int:
         if offsets:
             return offsets.pop()
         names += [s.name for s in found]
-    close = get_close_matches(symbol, names, 1)
+    close = closest(symbol, names)
     raise ObjectError(
         f"{elf.name}: no function `{printable(symbol)}` in {' or '.join(searched) or 'the file: it has no symbols'}"
-        + (f"; closest is `{printable(close[0])}`" if close else "")
+        + (f"; closest is `{printable(close)}`" if close else "")
     )
 
 

@@ -85,19 +85,22 @@ import sys
 if sys.version_info < {oldest!r}:
     sys.exit("crypto-tracer: needs Python {oldest_text} or newer, this is %d.%d" % sys.version_info[:2])
 
-from _frozen_importlib_external import MAGIC_NUMBER
+try:
+    from _frozen_importlib_external import MAGIC_NUMBER
 
-ARCHIVE = sys.path[0]
-BYTECODE = {bytecode!r}  # cache tag: magic number
+    ARCHIVE = sys.path[0]
+    BYTECODE = {bytecode!r}  # cache tag: magic number
 
-if BYTECODE.get(sys.implementation.cache_tag) == MAGIC_NUMBER:
-    sys.path.insert(0, ARCHIVE + "/_bc/" + sys.implementation.cache_tag)
-    # The bytecode directory holds code only: data files lie in the package itself.
-    import tracer
+    if BYTECODE.get(sys.implementation.cache_tag) == MAGIC_NUMBER:
+        sys.path.insert(0, ARCHIVE + "/_bc/" + sys.implementation.cache_tag)
+        # The bytecode directory holds code only: data files lie in the package itself.
+        import tracer
 
-    tracer.__path__.append(ARCHIVE + "/tracer")
+        tracer.__path__.append(ARCHIVE + "/tracer")
 
-from tracer.cli import main
+    from tracer.cli import main
+except KeyboardInterrupt:  # before main() could listen to signals
+    sys.exit(130)
 
 sys.exit(main())
 '''

@@ -16,6 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from pybpfload.btf.blob import Btf
+from pybpfload.btf.types import Enum
 
 # class, enum in the kernel, prefix to drop, flags or numbers, what to leave out
 ENUMS = (
@@ -69,17 +70,17 @@ def main() -> None:
     source = sys.argv[1] if len(sys.argv) > 1 else "/sys/kernel/btf/vmlinux"
     btf = Btf(Path(source).read_bytes())
     parts = []
-    for name, enum, prefix, base in ENUMS:
+    for name, kernel_name, prefix, base in ENUMS:
         members: dict[str, int] = {}
-        for member, value in btf.enum_values(enum).items():
+        for member, value in btf.enum_values(kernel_name).items():
             short = member[len(prefix) :]
             if member.startswith(prefix) and not member.startswith("__") and value not in members.values():
                 if not short.endswith("_DEPRECATED") and not short.startswith("MAX"):
                     members[short] = value
         for member, value in NEWER.get(name, {}).items():
             members.setdefault(member, value)
-        parts.append(class_of(name, base, members, f"enum {enum}"))
-    anonymous = [x for x in btf if x.kind.name in ("ENUM", "ENUM64") and not x.name]
+        parts.append(class_of(name, base, members, f"enum {kernel_name}"))
+    anonymous = [x for x in btf if isinstance(x, Enum) and not x.name]
     for name, marker, pattern in FLAGS:
         values = next(x.values for x in anonymous if any(v.name == marker for v in x.values))
         kept = {v.name: v.value for v in values if re.match(pattern, v.name) and v.value}

@@ -9,6 +9,8 @@ packages=(
     clang-19 llvm-19 libbpf-dev linux-libc-dev gcc libc6-dev
     # second opinions on objects and on the kernel's state
     bpftool binutils strace procps
+    # libbpf as an oracle, and kernels of other releases to relocate against
+    libelf-dev zlib1g-dev kmod zstd lz4
     # programs that the end-to-end tests watch
     openssl ca-certificates curl jq tmux
 )

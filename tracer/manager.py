@@ -173,13 +173,19 @@ class EbpfManager:
 
     def _load(self, probe: Probe) -> None:
         spec = pybpfload.read_object(objects.read(probe.object_name), name=probe.object_name)
-        for knob, value in probe.knobs(self._settings).items():
-            spec.variables[knob] = value
+        try:
+            for knob, value in probe.knobs(self._settings).items():
+                spec.variables[knob] = value
+        except KeyError as error:
+            raise LoadError(f"object {spec.name} is not that of this probe: {error.args[0]}") from error
         obj = pybpfload.load(spec, maps=dict(self._shared), kernel_btf=kernel_btf())
         try:
             probe.targets(obj.maps)
             if not self._ring:
                 self._open_ring(obj)
+        except KeyError as error:
+            obj.close()
+            raise LoadError(f"object {spec.name} is not that of this probe: it has no map {error}") from error
         except BaseException:
             obj.close()
             raise

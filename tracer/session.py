@@ -18,13 +18,13 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from tracer.errors import ReaderGoneError
+from tracer.errors import ReaderGoneError, TracerError
 from tracer.manager import BATCH, POLL_S, EbpfManager
 from tracer.pipeline import build_pipeline, run_pipeline
 from tracer.probes import PROBES
 from tracer.probes.process_exec import PROCESS_EXEC
 from tracer.proc.table import ProcessTable
-from tracer.proc.target import Target
+from tracer.proc.target import Target, in_pid_namespace
 from tracer.settings import Settings
 from tracer.sinks import make_sink
 from tracer.sinks.output import open_output
@@ -67,6 +67,8 @@ class Session:
             TracerError: with the exit code that fits.
         """
         options = self._options
+        if in_pid_namespace():
+            self._explain_pids()
         with (
             EbpfManager.create(PROBES, self._settings, self._log) as manager,
             Target(options.pid) as target,
@@ -78,6 +80,14 @@ class Session:
                 manager.attach_programs()
                 self._run(manager, sink, target, output)
         return self._stop.exit_code
+
+    def _explain_pids(self) -> None:
+        """The kernel tells pids of its own, first namespace; in another one they are not what anybody means."""
+        what = "this process has a PID namespace of its own, and the kernel tells the host's pids"
+        hint = "run in the host's PID namespace: hostPID: true, --pid=host"
+        if self._settings.pid:
+            raise TracerError(f"--pid {self._settings.pid}: {what}", hint=hint)
+        self._log.warning(f"{what}: exe may be missing, and this program's own files are shown", hint=hint)
 
     def _run(self, manager: EbpfManager, sink: Sink, target: Target, output: Output) -> None:
         attached = manager.attached

@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import FrameType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stop:
@@ -37,7 +37,7 @@ class Stop:
         return 128 + self.signum if self.signum else 0
 
     def listen(self) -> None:
-        """Note SIGINT and SIGTERM from now on. A signal that is ignored (as by nohup) stays ignored."""
+        """Note SIGINT, SIGTERM and SIGHUP from now on. A signal that is ignored (as by nohup) stays ignored."""
         for signum in SIGNALS:
             if signal.getsignal(signum) is not signal.SIG_IGN:
                 signal.signal(signum, self._handle)

@@ -16,16 +16,17 @@ Source: include/uapi/linux/btf.h; Documentation/bpf/btf.rst.
 
 from __future__ import annotations
 
+import re
 import struct
 import sys
 from array import array
 from collections.abc import Iterator
-from difflib import get_close_matches
 from typing import Any
 
 from pybpfload.btf import types as t
 from pybpfload.btf.decode import ELEMENT_WORDS, FIXED_WORDS, decode
 from pybpfload.btf.types import Kind, Type
+from pybpfload.closest import closest
 from pybpfload.errors import BtfError, printable
 
 __all__ = ["Btf", "essential_name"]
@@ -34,15 +35,19 @@ MAGIC = 0xEB9F
 MAX_DEPTH = 32  # of modifiers, arrays and typedefs, as in libbpf and the kernel
 HEADER_SIZE = 24
 LAYOUT_HEADER_SIZE = 32
+MAX_NAME = 4096  # longer ones have no flavour; a kernel takes 512
+BEFORE_FLAVOUR = re.compile(r"(?s:.*)[^_](?=___[^_])")
+OVERLAP = 16  # how much longer than their section all strings may be: those that share tails count each
+MAX_SEARCHES = 4096  # for names, by scanning those of all types; who wants more gets a dictionary
 NO_LENGTH = 1 << 40  # an unknown kind: steps beyond the end of any blob
 
 
 def essential_name(name: str) -> str:
     """The name without its flavour: what stands before the last ``___``, as libbpf has it."""
-    for i in range(len(name) - 5, -1, -1):
-        if name[i] != "_" and name[i + 1 : i + 4] == "___" and name[i + 4] != "_":
-            return name[: i + 1]
-    return name
+    if "___" not in name or len(name) > MAX_NAME:
+        return name
+    found = BEFORE_FLAVOUR.match(name)
+    return found[0] if found else name
 
 
 class Btf:
@@ -85,7 +90,7 @@ class Btf:
             if header + off + length > len(data):
                 raise BtfError(f"{name}: {what} section {off}+{length} ends beyond the {len(data)} bytes of BTF")
         if type_off % 4 or type_len % 4:
-            raise BtfError(f"{name}: type section {off}+{type_len} is not a whole number of words")
+            raise BtfError(f"{name}: type section {type_off}+{type_len} is not a whole number of words")
 
         self._words = memoryview(data)[header + type_off : header + type_off + type_len].cast("I")
         if order != ("<" if sys.byteorder == "little" else ">"):
@@ -95,8 +100,12 @@ class Btf:
         self._data = data
         self._str_start: int = header + str_off
         self._str_end: int = self._str_start + str_len
-        if str_len and (data[self._str_start] or data[self._str_end - 1]):
-            raise BtfError(f"{name}: string section neither begins nor ends with NUL")
+        # The strings of a module continue those of the kernel: only the first blob begins with the empty one.
+        if str_len and (data[self._str_end - 1] or (base is None and data[self._str_start])):
+            raise BtfError(
+                f"{name}: string section neither begins nor ends with NUL"
+                + ("; is it a module's? Then it needs a base" if not data[self._str_end - 1] else "")
+            )
         if not str_len and base is None:
             raise BtfError(f"{name}: string section is empty")
         self._layout = [
@@ -106,9 +115,14 @@ class Btf:
         self._string_base = base.string_size if base else 0
         self._offsets: array[int] | None = None
         self._names: bytes = b""
+        self._by_name: dict[int, list[int]] = {}
+        self._searches = 0
         self._cache: dict[int, Type] = {}
+        self._strings: dict[int, str] = {}
+        self._string_budget = OVERLAP * str_len
         self._sizes: dict[int, int] = {}
-        self.layouts: dict[int, Any] = {}  # RecordLayout by type id: filled by layout_of()
+        self.layouts: dict[int, Any] = {}  # codecs of structs and arrays by type id: filled by codec_of()
+        self.layout_work = 0  # members that these have
         self._flavours: dict[str, list[int]] | None = None
 
     def __repr__(self) -> str:
@@ -131,6 +145,11 @@ class Btf:
     def string_size(self) -> int:
         """Bytes of strings, the base's included."""
         return self._string_base + (self._str_end - self._str_start)
+
+    @property
+    def byte_size(self) -> int:
+        """Bytes of the whole blob, without its base."""
+        return len(self._data)
 
     @property
     def string_section(self) -> bytes:
@@ -168,6 +187,9 @@ class Btf:
 
     def string(self, offset: int) -> str:
         """The string at an offset; malformed UTF-8 is escaped."""
+        found = self._strings.get(offset)
+        if found is not None:
+            return found
         if offset < self._string_base:
             assert self.base is not None
             return self.base.string(offset)
@@ -175,7 +197,12 @@ class Btf:
         end = self._data.find(b"\0", start, self._str_end)
         if end < 0:
             raise BtfError(f"{self.name}: string offset {offset} is beyond the {self.string_size} bytes of strings")
-        return self._data[start:end].decode("utf-8", "backslashreplace")
+        self._string_budget -= end - start
+        if self._string_budget < 0:
+            # Each byte of a long string may begin a string of its own: together they would take its square.
+            raise BtfError(f"{self.name}: strings share too much: they are {OVERLAP} times as long as their section")
+        found = self._strings[offset] = self._data[start:end].decode("utf-8", "backslashreplace")
+        return found
 
     def type(self, type_id: int) -> Type:
         """The type of an id.
@@ -270,15 +297,24 @@ class Btf:
         return offsets
 
     def _own_ids(self, name_offsets: list[int]) -> list[int]:
-        found: list[int] = []
         if not name_offsets:
-            return found
+            return []
         if not self._names:
             self._names = array("I", map(self._words.__getitem__, self._index())).tobytes()
-        for name_offset in name_offsets:
-            needle = struct.pack("=I", name_offset)
+        self._searches += len(name_offsets)
+        found: list[int] = []
+        if self._searches > MAX_SEARCHES:
+            if not self._by_name:
+                for i, offset in enumerate(memoryview(self._names).cast("I"), self._first_id):
+                    self._by_name.setdefault(offset, []).append(i)
+            for offset in name_offsets:
+                found += self._by_name.get(offset, ())
+            return sorted(found)
+        for offset in name_offsets:
+            needle = struct.pack("=I", offset)
             at = self._names.find(needle)
             while at >= 0:
+                self._searches += 1
                 if at % 4 == 0:  # otherwise: half of two neighbours
                     found.append(at // 4 + self._first_id)
                 at = self._names.find(needle, at + 1)
@@ -291,7 +327,7 @@ class Btf:
             data, first, last = self._data, self._str_start, self._str_end
             at = data.find(b"___", first, last)
             while at >= 0:
-                offset = data.rfind(b"\0", first, at) + 1 - first + self._string_base
+                offset = max(first, data.rfind(b"\0", first, at) + 1) - first + self._string_base
                 text = self.string(offset)
                 if essential_name(text) != text:
                     self._flavours.setdefault(essential_name(text), []).append(offset)
@@ -310,12 +346,23 @@ class Btf:
                 return found
         what = " or ".join(k.name.lower() for k in kinds) or "type"
         message = f"{self.name}: no {what} `{printable(name)}`"
-        close = get_close_matches(name, self.names(*kinds), 1) if len(self) < 20_000 else []
-        raise BtfError(message + (f"; closest is `{printable(close[0])}`" if close else ""))
+        close = closest(name, self.names(*kinds)) if len(self) < 20_000 else ""
+        raise BtfError(message + (f"; closest is `{printable(close)}`" if close else ""))
 
     def names(self, *kinds: Kind) -> list[str]:
         """The names of its own types of these kinds; decodes every type, so it takes its time."""
         return [found.name for found in self if found.name and (not kinds or found.kind in kinds)]
+
+    def kinds(self) -> bytes:
+        """The kind of each own type, by number, in order of id."""
+        words = self._words
+        return bytes([words[at + 1] >> 24 & 0x7F for at in self._index()])
+
+    def of_kind(self, kind: Kind) -> Iterator[Type]:
+        """Its own types of a kind, in order of id; the others are not decoded."""
+        kinds, at = self.kinds(), -1
+        while (at := kinds.find(kind, at + 1)) >= 0:
+            yield self.type(self._first_id + at)
 
     def enum_values(self, name: str) -> dict[str, int]:
         """The enumerators of an enum: name to value."""
@@ -325,4 +372,4 @@ class Btf:
 
     def decl_tags(self) -> list[tuple[int, int, str]]:
         """All declaration tags as (type id, component or -1, text)."""
-        return [(x.type, x.component, x.name) for x in self if isinstance(x, t.DeclTag)]
+        return [(x.type, x.component, x.name) for x in self.of_kind(Kind.DECL_TAG) if isinstance(x, t.DeclTag)]

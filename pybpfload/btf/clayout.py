@@ -33,6 +33,7 @@ class Slot(NamedTuple):
         bits: width of a bit-field, else 0.
         padding: gaps that have to be filled before it, as (bit-field width, 0) or (0, bytes).
         aligned: attribute of the member, 0 for none.
+        gap: bits before it that no member covers.
         misplaced: no C text can put it where it is: it overlaps the member before it.
     """
 
@@ -43,6 +44,7 @@ class Slot(NamedTuple):
     size: int
     padding: tuple[tuple[int, int], ...] = ()
     aligned: int = 0
+    gap: int = 0
     misplaced: bool = False
 
 
@@ -53,7 +55,7 @@ class Plan(NamedTuple):
         align: what the compiler will make of it, in bytes.
         aligned: attribute of the whole, 0 for none.
         tail: padding behind the last member.
-        holes: bytes that no member covers, those of the tail included.
+        gap: bits behind the last member.
     """
 
     packed: bool
@@ -61,7 +63,7 @@ class Plan(NamedTuple):
     aligned: int
     slots: tuple[Slot, ...]
     tail: tuple[tuple[int, int], ...]
-    holes: int
+    gap: int
 
 
 class Layouts:
@@ -113,7 +115,7 @@ class Layouts:
         if not bits and isinstance(inner, t.Int) and (inner.bits != inner.size * 8 or inner.offset):
             # As BTF had bit-fields at first: in the type of the member.
             bits, offset = inner.bits, offset + inner.offset
-        return Slot(member.name, member.type, offset, bits, size)
+        return Slot(member.name, member.type, offset, bits if size else 0, size)
 
 
 def _round_up(value: int, to: int) -> int:
@@ -122,17 +124,17 @@ def _round_up(value: int, to: int) -> int:
 
 def _struct(found: t.Composite, slots: list[Slot], aligns: list[int], *, packed: bool) -> Plan | None:
     """The plan, or None when natural alignment cannot give these offsets."""
-    at, align, holes = 0, 1, 0
+    at, align = 0, 1
     made = []
     for slot, natural in zip(slots, aligns):
         here = 1 if packed else natural
         want, unit = slot.bit_offset, slot.size * 8
         if not slot.bits:
             falls = _round_up(at, here * 8)
-        elif packed or (unit and at % unit + slot.bits <= unit):
+        elif packed or at % unit + slot.bits <= unit:
             falls = at
         else:
-            falls = _round_up(at, unit or 1)
+            falls = _round_up(at, unit)
         if want < falls:
             if not packed:
                 return None
@@ -141,40 +143,37 @@ def _struct(found: t.Composite, slots: list[Slot], aligns: list[int], *, packed:
             continue
         if not packed and (want % unit + slot.bits > unit if slot.bits else want % (here * 8)):
             return None
-        holes += (want - at) // 8
-        if want > falls:
-            power = 0 if slot.bits or packed else _power(at, want, here, found.size)
-            align = max(align, power)
-            made.append(slot._replace(aligned=power, padding=() if power else _padding(at, want)))
-        else:
-            made.append(slot)
+        power = 0 if want == falls or slot.bits or packed else _power(at, want, here, found.size)
+        padding = () if power or want == falls else _padding(at, want)
+        made.append(slot._replace(aligned=power, padding=padding, gap=want - at))
+        align = max(align, power)
         align = max(align, here)
         at = want + (slot.bits or unit)
-    return _close(found, made, at, align, holes, packed)
+    return _close(found, made, at, align, packed)
 
 
 def _union(found: t.Composite, slots: list[Slot], aligns: list[int], *, packed: bool) -> Plan | None:
     made = [slot._replace(misplaced=slot.bit_offset != 0) for slot in slots]
     align = 1 if packed else max(aligns, default=1)
     end = max((slot.bits or slot.size * 8 for slot in slots), default=0)
-    return _close(found, made, end, align, 0, packed)
+    return _close(found, made, end, align, packed)
 
 
-def _close(found: t.Composite, slots: list[Slot], end: int, align: int, holes: int, packed: bool) -> Plan | None:
-    end = _round_up(end, 8)
+def _close(found: t.Composite, slots: list[Slot], end: int, align: int, packed: bool) -> Plan | None:
     size = found.size * 8
-    holes += max(0, size - end) // 8
+    gap = 0 if found.kind is Kind.UNION else max(0, size - end)
+    end = _round_up(end, 8)
     natural = _round_up(end, align * 8)
     if natural == size or (packed and natural > size):
-        return Plan(packed, align, 0, tuple(slots), (), holes)
+        return Plan(packed, align, 0, tuple(slots), (), gap)
     if natural > size or size % (align * 8):
         return None
     power = _power(end, size, align, found.size)
     if power:
-        return Plan(packed, power, power, tuple(slots), (), holes)
+        return Plan(packed, power, power, tuple(slots), (), gap)
     if found.kind is Kind.UNION:
-        return Plan(packed, align, 0, tuple(slots), ((0, found.size),), holes)
-    return Plan(packed, align, 0, tuple(slots), tuple(_padding(end, size)), holes)
+        return Plan(packed, align, 0, tuple(slots), ((0, found.size),), gap)
+    return Plan(packed, align, 0, tuple(slots), tuple(_padding(end, size)), gap)
 
 
 def _power(at: int, want: int, above: int, size: int) -> int:

@@ -14,7 +14,7 @@ from pybpfload.btf import types as t
 from pybpfload.btf.types import Kind
 from pybpfload.errors import printable
 
-__all__ = ["BUILTIN_TYPEDEFS", "Names", "UniqueNames", "comment", "identifier", "is_builtin", "keyword_of", "literal"]
+__all__ = ["Names", "UniqueNames", "comment", "identifier", "is_builtin", "keyword_of", "literal"]
 
 # As of gnu17, whose compilers also reserve the names without underscores.
 KEYWORDS = frozenset(
@@ -28,7 +28,6 @@ KEYWORDS = frozenset(
     """.split()
 )
 BUILTIN_WORDS = frozenset("char short int long unsigned signed float double _Bool __int128".split())
-BUILTIN_TYPEDEFS = frozenset(["__builtin_va_list"])
 BAD = re.compile(r"[^A-Za-z0-9_]")
 
 Tagged = Union[t.Composite, t.Enum, t.Fwd]
@@ -49,12 +48,9 @@ def is_builtin(name: str) -> bool:
 
 
 def literal(text: str) -> str:
-    """A C string literal."""
-    out = ""
-    for byte in text.encode("utf-8", "surrogateescape"):
-        plain = 0x20 <= byte < 0x7F and byte not in b'"\\?'
-        out += chr(byte) if plain else f"\\{byte:03o}"
-    return f'"{out}"'
+    """A C string literal of ASCII. In attributes these have no numeric escapes: what C cannot say is spelled out."""
+    plain = printable(text).encode("ascii", "backslashreplace").decode("ascii")
+    return '"{}"'.format(plain.replace("\\", "\\\\").replace('"', '\\"'))
 
 
 def comment(text: str) -> str:
@@ -107,7 +103,8 @@ class UniqueNames(Names):
         return name
 
     def _claim_tag(self, found: Tagged) -> str:
-        wanted, keyword, forward = identifier(found.name), keyword_of(found), isinstance(found, t.Fwd)
+        wanted, keyword = identifier(found.name), keyword_of(found)
+        forward = isinstance(found, t.Fwd) or (isinstance(found, t.Enum) and not found.values)
         owner = self._tag_owners.get(wanted)
         if owner is not None and (owner[0] != keyword or not (forward or owner[1])):
             wanted = self._next(wanted, self._tag_owners)

@@ -20,9 +20,11 @@ class Codec:
         size: in bytes.
         code: the struct module's code for the raw value.
         element, count: of an array.
-        weight: how many values there are in one: its own and those of its members; elements of arrays count once.
         bits: of a bitfield: its first bit, counted from bit 0 of the first byte, its width, whether it has a sign.
+        weight: of how many single values its value consists: a measure of the work.
     """
+
+    weight = 1
 
     def __init__(
         self,
@@ -37,7 +39,6 @@ class Codec:
         self.read, self.write = read, write
         self.element: Codec | None = None
         self.count = 0
-        self.weight = 1
         self.bits: tuple[int, int, bool] | None = None
         self._struct = struct.Struct(order + code)
 
@@ -113,5 +114,6 @@ def array(element: Codec, count: int, order: str) -> Codec:
         return b"".join([element.pack_value(v) for v in values])
 
     codec = Codec("array", size, f"{size}s", order, read, write)
-    codec.element, codec.count, codec.weight = element, count, element.weight
+    codec.element, codec.count = element, count
+    codec.weight = 1 + count * element.weight
     return codec

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import enum
 import struct
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from pybpfload.btf.blob import MAGIC, Btf
 from pybpfload.errors import BtfError
 
-__all__ = ["BtfExt", "CoreKind", "CoreRelo", "FuncInfo", "LineInfo"]
+__all__ = ["BtfExt", "CoreKind", "CoreRelo", "FuncInfo", "LineInfo", "Records"]
 
 
 class CoreKind(enum.IntEnum):
@@ -67,11 +68,39 @@ class CoreRelo(NamedTuple):
     kind: CoreKind
 
 
+R = TypeVar("R", FuncInfo, LineInfo, CoreRelo)
+
+
+class Records(list[R]):
+    """The records of one section, in the order of the file; found by their offsets without a walk over all."""
+
+    def __init__(self) -> None:
+        self._order: list[int] = []
+        self._offsets: list[int] = []
+
+    def _sort(self) -> None:
+        if len(self._order) != len(self):
+            self._order = sorted(range(len(self)), key=lambda i: self[i].offset)
+            self._offsets = [self[i].offset for i in self._order]
+
+    def between(self, start: int, end: int) -> list[R]:
+        """Those from one offset up to another, in the order of the file."""
+        self._sort()
+        places = self._order[bisect_left(self._offsets, start) : bisect_left(self._offsets, end)]
+        return [self[i] for i in sorted(places)]
+
+    def before(self, offset: int) -> R | None:
+        """The last at an offset or before it."""
+        self._sort()
+        at = bisect_right(self._offsets, offset)
+        return self[self._order[at - 1]] if at else None
+
+
 class BtfExt:
     """A parsed .BTF.ext section.
 
     Attributes:
-        funcs, lines, core: lists by ELF section name, in the order of the file.
+        funcs, lines, core: by ELF section name.
 
     Raises:
         BtfError: it is malformed.
@@ -88,18 +117,18 @@ class BtfExt:
             raise BtfError(f".BTF.ext: header length {header} is not within 24..{len(data)}")
         self._data, self._order, self._btf, self._header = data, order, btf, header
         places = (*struct.unpack_from(order + ("6I" if header >= 32 else "4I"), data, 8), 0, 0)
-        self.funcs: dict[str, list[FuncInfo]] = {}
-        self.lines: dict[str, list[LineInfo]] = {}
-        self.core: dict[str, list[CoreRelo]] = {}
+        self.funcs: dict[str, Records[FuncInfo]] = {}
+        self.lines: dict[str, Records[LineInfo]] = {}
+        self.core: dict[str, Records[CoreRelo]] = {}
         for section, raw in self._records("func_info", places[0], places[1], "II"):
-            self.funcs.setdefault(section, []).append(FuncInfo(*raw))
+            self.funcs.setdefault(section, Records()).append(FuncInfo(*raw))
         for section, line in self._records("line_info", places[2], places[3], "IIII"):
-            self.lines.setdefault(section, []).append(LineInfo(*line))
+            self.lines.setdefault(section, Records()).append(LineInfo(*line))
         for section, (offset, type_id, access, kind) in self._records("core_relo", places[4], places[5], "IIII"):
             if kind >= len(CoreKind):
                 raise BtfError(f".BTF.ext: section `{section}`: CO-RE relocation of unknown kind {kind}")
             relo = CoreRelo(offset, type_id, btf.string(access), CoreKind(kind))
-            self.core.setdefault(section, []).append(relo)
+            self.core.setdefault(section, Records()).append(relo)
 
     def _records(self, what: str, offset: int, length: int, fields: str) -> Iterator[tuple[str, tuple[int, ...]]]:
         if not length:

@@ -25,7 +25,9 @@ __all__ = ["Codec", "Field", "Record", "RecordLayout", "RecordReader", "codec_of
 
 MAX_DEPTH = 32
 MAX_FIELDS = 1 << 16
-MAX_WEIGHT = 1 << 20  # nested members all counted: types that refer to each other could make billions
+FREE_FIELDS = 1 << 14  # that the structs of any BTF may have; larger ones may have more
+MAX_INT = 16  # bytes
+MAX_WIDTH = 128  # bits
 INT_CODES = {
     (1, 0): "B",
     (2, 0): "H",
@@ -69,7 +71,7 @@ class RecordLayout(Codec):
         size: in bytes, of a whole record.
         min_size: how short a record may be: where the last member begins, when that is an array of char.
         fields: in order of offset as declared; the members of anonymous members stand in their place.
-        has_tail: whether the last member may be short.
+        has_tail: whether the last member may be short. tail_size: its size if so, else 0.
     """
 
     def __init__(self, btf: Btf, composite: t.Composite, depth: int = 0) -> None:
@@ -89,19 +91,20 @@ class RecordLayout(Codec):
         if len(self._by_name) != len(self.fields):
             raise BtfError(f"{where} has two members of one name")
         self.weight = 1 + sum([f.codec.weight for f in self.fields])
-        if self.weight > MAX_WEIGHT:
-            raise BtfError(f"{where} has more than {MAX_WEIGHT} values in all")
         for f in self.fields:
             if f.offset + f.size > self.size:
-                raise BtfError(f"{where}: member `{printable(f.name)}` ends behind its {self.size} bytes")
+                raise BtfError(
+                    f"{where}: member `{printable(f.name)}` of {f.size} bytes at {f.offset} does not fit in {self.size}"
+                )
         self.min_size = self.size
         if is_union:
             self.min_size = min([self.size, *(_min_size(f) for f in self.fields)])
         last = self.fields[-1] if self.fields else None
-        if last and last.kind == "chars" and not is_union:
-            if all(f.offset + f.size <= last.offset for f in self.fields[:-1]):
-                self.min_size = last.offset
+        ends = [f.offset + f.size for f in self.fields[:-1]]
+        if last and last.kind == "chars" and not is_union and last.offset >= max(ends, default=0):
+            self.min_size = last.offset
         self.has_tail = not is_union and self.min_size != self.size
+        self.tail_size = last.size if last and self.has_tail else 0
         self._order = order
         attributes: dict[str, Any] = {
             name: property(itemgetter(i))
@@ -229,6 +232,10 @@ def _fields(btf: Btf, composite: t.Composite, base_bits: int, depth: int) -> Ite
         raise BtfError(f"{btf.name}: {btf.describe(composite.id)} is nested deeper than {MAX_DEPTH}")
     count = 0
     for member in composite.members:
+        btf.layout_work += 1
+        if btf.layout_work > FREE_FIELDS + btf.byte_size // 2:
+            # Structs without names that contain each other twice or more can ask for any number of members.
+            raise BtfError(f"{btf.name}: its structs have more members than BTF of this size may")
         bits = base_bits + member.bit_offset
         inner = btf.skip(member.type)
         if not member.name and isinstance(inner, t.Composite):
@@ -258,6 +265,8 @@ def _field(btf: Btf, member: t.Member, bits: int, depth: int) -> Field:
         shift = inner.offset if isinstance(inner, t.Int) else 0
         signed = getattr(inner, "signed", False)
         start = (bits + shift) // 8
+        if not 0 < width <= MAX_WIDTH:
+            raise BtfError(f"{btf.name}: member `{printable(member.name)}` is a bitfield of {width} bits")
         codec = bitfield(btf.big_endian, (bits + shift) % 8, width, signed)
         return Field(member.name, start, codec.size, type_name, "bitfield", member.type, codec, None, enum)
     layout = codec if isinstance(codec, RecordLayout) else None
@@ -270,11 +279,21 @@ def codec_of(btf: Btf, type_id: int, depth: int = 0) -> Codec:
     Raises:
         BtfError: it has none, or is nested too deep.
     """
-    order = ">" if btf.big_endian else "<"
     inner = btf.skip(type_id)
-    size = btf.size_of(type_id)
     if isinstance(inner, t.Composite):
         return layout_of(btf, inner.id, depth)
+    if isinstance(inner, t.Array):
+        codec: Codec | None = btf.layouts.get(inner.id)
+        if codec is None:
+            codec = btf.layouts[inner.id] = _bounded(btf, inner.id, _array(btf, inner, depth))
+        return codec
+    return _plain(btf, inner)
+
+
+def _plain(btf: Btf, inner: t.Type) -> Codec:
+    """The codec of what has no parts."""
+    order = ">" if btf.big_endian else "<"
+    size = btf.size_of(inner.id)
     if isinstance(inner, (t.Int, t.Enum)) and (size, 0) in INT_CODES:
         signed = bool(inner.signed)
         kind = "enum" if isinstance(inner, t.Enum) else "bool" if inner.is_bool else "int" if signed else "uint"
@@ -284,14 +303,27 @@ def codec_of(btf: Btf, type_id: int, depth: int = 0) -> Codec:
         return Codec("ptr", 8, "Q", order)
     if isinstance(inner, t.Float) and size in (4, 8):
         return Codec("float", size, "f" if size == 4 else "d", order)
-    if isinstance(inner, t.Array):
-        element = btf.skip(inner.type)
-        if isinstance(element, t.Int) and element.size == 1 and (element.is_char or element.name == "char"):
-            return chars(size, order)
-        return array(codec_of(btf, inner.type, depth + 1), inner.nelems, order)
     if isinstance(inner, t.Int):
+        if not 0 < size <= MAX_INT:
+            raise BtfError(f"{btf.name}: {btf.describe(inner.id)} is an integer of {size} bytes")
         return bitfield(btf.big_endian, 0, size * 8, bool(inner.signed))
     return Codec("bytes", size, f"{size}s", order)
+
+
+def _array(btf: Btf, inner: t.Array, depth: int) -> Codec:
+    order = ">" if btf.big_endian else "<"
+    size = btf.size_of(inner.id)
+    element = btf.skip(inner.type)
+    if isinstance(element, t.Int) and element.size == 1 and (element.is_char or element.name == "char"):
+        return chars(size, order)
+    return array(codec_of(btf, inner.type, depth + 1), inner.nelems, order)
+
+
+def _bounded(btf: Btf, type_id: int, codec: Codec) -> Codec:
+    """The codec, whose values do not take more work than their bytes are worth: unions share bytes."""
+    if codec.weight > MAX_FIELDS + 8 * codec.size:
+        raise BtfError(f"{btf.name}: {btf.describe(type_id)} consists of {codec.weight} values in {codec.size} bytes")
+    return codec
 
 
 def layout_of(btf: Btf, type_id: int, depth: int = 0) -> RecordLayout:
@@ -305,7 +337,8 @@ def layout_of(btf: Btf, type_id: int, depth: int = 0) -> RecordLayout:
         raise BtfError(f"{btf.name}: type id {type_id} ({btf.describe(type_id)}) is neither struct nor union")
     if depth > MAX_DEPTH:
         raise BtfError(f"{btf.name}: {btf.describe(type_id)} is nested deeper than {MAX_DEPTH}")
-    layout = btf.layouts.get(inner.id)
+    layout: RecordLayout | None = btf.layouts.get(inner.id)
     if layout is None:
-        layout = btf.layouts[inner.id] = RecordLayout(btf, inner, depth)
+        layout = RecordLayout(btf, inner, depth)
+        btf.layouts[inner.id] = _bounded(btf, inner.id, layout)
     return layout

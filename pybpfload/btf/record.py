@@ -66,7 +66,7 @@ class RecordReader(Generic[T]):
         batched: whether `read_many` is faster than calling `read` for each.
     """
 
-    __slots__ = ("_formats", "_layers", "_rows", "_tail", "batched", "min_size", "read", "size")
+    __slots__ = ("_formats", "_has_tail", "_layers", "_rows", "_tail", "batched", "min_size", "read", "size")
 
     def __init__(
         self,
@@ -74,9 +74,10 @@ class RecordReader(Generic[T]):
         read: Callable[..., T],
         rows: Callable[[Any], list[T]] | None = None,
         layers: tuple[str, ...] = (),
-        tail: bool = False,
+        tail: int = 0,
     ) -> None:
         self.read, self._rows, self._layers, self._tail = read, rows, layers, tail
+        self._has_tail = layout.has_tail
         self.batched = rows is not None
         self.size, self.min_size = layout.size, layout.min_size
         self._formats: dict[tuple[int, int, int], list[struct.Struct]] = {}
@@ -134,8 +135,8 @@ class RecordReader(Generic[T]):
         made = []
         for number, layer in enumerate(self._layers):
             order, codes = layer[0], layer[1:]
-            if self._tail and not number:
-                codes += f"{min(size, self.size) - self.min_size}s"
+            if self._has_tail and not number:
+                codes += f"{min(size - self.min_size, self._tail)}s"
             used = struct.calcsize(order + codes)
             made.append(struct.Struct(f"{order}{skip}x{codes}{stride - skip - used}x"))
         if len(self._formats) < MAX_FORMATS:
@@ -146,12 +147,12 @@ class RecordReader(Generic[T]):
 class _Tails(dict[int, Callable[..., Any]]):
     """``unpack_from`` of a record with a short last member, by the record's size."""
 
-    def __init__(self, layer: str, min_size: int, size: int) -> None:
+    def __init__(self, layer: str, min_size: int, room: int) -> None:
         super().__init__()
-        self._layer, self._min_size, self._size = layer, min_size, size
+        self._layer, self._min_size, self._room = layer, min_size, room
 
     def __missing__(self, size: int) -> Callable[..., Any]:
-        unpack = struct.Struct(f"{self._layer}{min(size, self._size) - self._min_size}s").unpack_from
+        unpack = struct.Struct(f"{self._layer}{min(size - self._min_size, self._room)}s").unpack_from
         if len(self) < MAX_FORMATS:
             self[size] = unpack
         return unpack
@@ -287,7 +288,7 @@ def make_reader(
         codes = layers[0][0]
         codes += f"{layout.min_size - struct.calcsize(codes)}x"
         layers[0] = (codes, layers[0][1])
-        unpack[0] = f"{plan.bind(_Tails(codes, layout.min_size, layout.size))}[size]"
+        unpack[0] = f"{plan.bind(_Tails(codes, layout.min_size, layout.tail_size))}[size]"
         last = layout.fields[-1]
         text = "tail" if last.name in raw else "tail.partition(z)[0]" if cut else "tail.rstrip(z)"
         parts.append(_convert(plan, last, text, convert))
@@ -303,7 +304,7 @@ def make_reader(
     lines.append(f" return [{made} for {target} in rows]")
     exec(compile("\n".join(lines), "<record reader>", "exec"), plan.names)
     many = plan.names["rows"] if any(targets) else None
-    return RecordReader(layout, plan.names["read"], many, tuple(codes for codes, _ in layers), layout.has_tail)
+    return RecordReader(layout, plan.names["read"], many, tuple(codes for codes, _ in layers), layout.tail_size)
 
 
 def _convert(plan: _Plan, field: Field, value: str, convert: Mapping[str, Convert]) -> str:

@@ -6,6 +6,7 @@ Source: bpf_core_patch_insn() in libbpf.
 from __future__ import annotations
 
 from pybpfload import insn
+from pybpfload.btf.ext import CoreKind
 from pybpfload.core.compute import Resolution
 from pybpfload.errors import CoreError
 from pybpfload.insn import Insn
@@ -27,6 +28,7 @@ def patch(code: bytearray, slot: int, resolution: Resolution) -> bool:
     """
     op = insn.read(code, slot)
     local, target = resolution.local, resolution.target
+    assert target is not None, "only what was decided can be patched in"
     wide = insn.is_ld_imm64(op)
     if wide and (slot + 2) * insn.SLOT > len(code):
         raise CoreError("a 64-bit load is cut off")
@@ -68,9 +70,13 @@ def patch(code: bytearray, slot: int, resolution: Resolution) -> bool:
         high = insn.read(code, slot + 1)
         if op.src or op.off or high.code or high.src or high.dst or high.off:
             raise CoreError(f"{resolution.local_access}: a 64-bit load with other fields set")
-        expect(op.imm & 0xFFFFFFFF | (high.imm & 0xFFFFFFFF) << 32, MASK_64)
-        insn.write(code, slot, op._replace(imm=target.number & 0xFFFFFFFF))
-        insn.write(code, slot + 1, high._replace(imm=target.number >> 32 & 0xFFFFFFFF))
+        holds, number = op.imm & 0xFFFFFFFF | (high.imm & 0xFFFFFFFF) << 32, target.number
+        if resolution.relo.kind is CoreKind.ENUMVAL_VALUE and holds == local.number - (1 << 32) & MASK_64:
+            # Before clang 15, BTF did not say that an enum is signed; the instruction does.
+            holds, number = local.number, number - (1 << 32) if number >> 31 == 1 else number
+        expect(holds, MASK_64)
+        insn.write(code, slot, op._replace(imm=number & 0xFFFFFFFF))
+        insn.write(code, slot + 1, high._replace(imm=number >> 32 & 0xFFFFFFFF))
     else:
         raise CoreError(f"{resolution.local_access}: opcode {op.code:#x} cannot be relocated")
     return False

@@ -16,8 +16,8 @@ from pybpfload.btf import types as t
 from pybpfload.btf.blob import Btf, essential_name
 from pybpfload.btf.ext import CoreKind, CoreRelo
 from pybpfload.btf.types import Kind
-from pybpfload.core.match import ENUM_KINDS, TYPE_KINDS, Access, match_access, parse_access, same_kind
-from pybpfload.errors import CoreError, printable
+from pybpfload.core.match import ENUM_KINDS, STEP_COST, TYPE_KINDS, Access, Work, match_access, parse_access, same_kind
+from pybpfload.errors import CoreError, ObjectError
 
 __all__ = ["Resolution", "Resolver", "Value"]
 
@@ -44,7 +44,7 @@ class Resolution(NamedTuple):
     """A relocation, decided.
 
     Attributes:
-        local, target: values of the object's and of the target's types.
+        local, target: values of the object's and of the target's types; target is None before it is looked for.
         local_access: what the program names: ``struct task_struct.signal``.
         target_btf, target_id: the type that matched; None and 0 when none did.
         resizable: the field's size differs, and loads and stores of it may follow.
@@ -53,7 +53,7 @@ class Resolution(NamedTuple):
 
     relo: CoreRelo
     local: Value
-    target: Value
+    target: Value | None
     local_access: str
     target_btf: Btf | None
     target_id: int
@@ -62,7 +62,7 @@ class Resolution(NamedTuple):
     @property
     def poisoned(self) -> bool:
         """Whether no candidate has it, and no value can say so."""
-        return self.target.poisoned
+        return self.target is not None and self.target.poisoned
 
 
 class Resolver:
@@ -78,8 +78,19 @@ class Resolver:
         self._local = local
         self._targets = targets
         self._big_endian = big_endian
-        self._candidates: dict[int, list[tuple[Btf, int]]] = {}
-        self._done: dict[tuple[int, str, CoreKind], Resolution] = {}
+        self._work = Work()
+        self._candidates: dict[int, list[tuple[Btf, int]]] = {}  # by local type; fewer and fewer
+        self._named: dict[tuple[str, Kind], list[tuple[Btf, int]]] = {}  # ... and to begin with
+        self._done: dict[tuple[int, str, CoreKind], Resolution | ObjectError] = {}
+
+    def decide(self, relo: CoreRelo) -> None:
+        """Decide one relocation; `resolve` will tell how, or raise what is wrong with it."""
+        key = (relo.type_id, relo.access, relo.kind)
+        if key not in self._done:
+            try:
+                self._done[key] = self._resolve(relo)
+            except ObjectError as error:
+                self._done[key] = error
 
     def resolve(self, relo: CoreRelo) -> Resolution:
         """Decide one relocation.
@@ -87,11 +98,20 @@ class Resolver:
         Raises:
             CoreError: it is malformed or ambiguous.
         """
-        key = (relo.type_id, relo.access, relo.kind)
-        found = self._done.get(key)
-        if found is None:
-            found = self._done[key] = self._resolve(relo)
+        self.decide(relo)
+        found = self._done[relo.type_id, relo.access, relo.kind]
+        if isinstance(found, ObjectError):
+            raise found
         return found._replace(relo=relo)
+
+    def name(self, relo: CoreRelo) -> Resolution:
+        """What a relocation names in the object itself; nothing is looked for.
+
+        Raises:
+            CoreError: it is malformed.
+        """
+        access = parse_access(self._local, relo)
+        return Resolution(relo, self._value(access, relo.kind, self._local), None, access.text(), None, 0, False)
 
     def _resolve(self, relo: CoreRelo) -> Resolution:
         access = parse_access(self._local, relo)
@@ -101,13 +121,16 @@ class Resolver:
         root = self._local.type(relo.type_id)
         if not root.name:
             raise CoreError(f"{self._local.describe(relo.type_id)}: {relo.kind.name} wants a type with a name")
+        own = self._local.skip(relo.type_id)
+        signed = isinstance(own, t.Enum) and own.signed
         chosen: tuple[Access, Value] | None = None
         survivors = []
         for btf, type_id in self._candidates_of(relo.type_id):
-            hit = match_access(access, btf, type_id)
+            self._work.spend(STEP_COST)
+            hit = match_access(access, btf, type_id, self._work)
             if hit is None:
                 continue
-            value = self._value(hit, relo.kind, btf)
+            value = self._value(hit, relo.kind, btf, signed=signed)
             if chosen is None:
                 chosen = (hit, value)
             elif hit.bit_offset != chosen[0].bit_offset or value.number != chosen[1].number:
@@ -128,11 +151,14 @@ class Resolver:
         found = self._candidates.get(type_id)
         if found is None:
             root = self._local.type(type_id)
-            name, found = essential_name(root.name), []
-            for number, btf in enumerate(self._targets):
-                found += [(btf, i) for i in btf.essential_ids(name) if same_kind(btf.type(i).kind, root.kind)]
-                if found and number == 0:
-                    break
+            name = essential_name(root.name)
+            found = self._named.get((name, root.kind))
+            if found is None:
+                found = self._named[name, root.kind] = []
+                for number, btf in enumerate(self._targets):
+                    found += [(btf, i) for i in btf.essential_ids(name) if same_kind(btf.type(i).kind, root.kind)]
+                    if found and number == 0:
+                        break
             self._candidates[type_id] = found
         return found
 
@@ -149,7 +175,7 @@ class Resolver:
             return Value(0)
         return Value(0, poisoned=True)
 
-    def _value(self, access: Access, kind: CoreKind, btf: Btf) -> Value:
+    def _value(self, access: Access, kind: CoreKind, btf: Btf, *, signed: bool = False) -> Value:
         if kind in TYPE_KINDS:
             if kind in (CoreKind.TYPE_ID_LOCAL, CoreKind.TYPE_ID_TARGET):
                 return Value(access.root_id, validate=False)
@@ -157,7 +183,11 @@ class Resolver:
         if kind in ENUM_KINDS:
             found = btf.skip(access.root_id)
             assert isinstance(found, t.Enum)
-            return Value(found.values[access.steps[0].place].value if kind is CoreKind.ENUMVAL_VALUE else 1)
+            if kind is CoreKind.ENUMVAL_EXISTS:
+                return Value(1)
+            number = found.values[access.steps[0].place].value
+            # Kernels' BTF says only since 6.0 that an enum is signed: the object's own says it for both.
+            return Value(number - (1 << 32) if signed and found.kind is Kind.ENUM and number >> 31 == 1 else number)
         if kind is CoreKind.FIELD_EXISTS:
             return Value(1)
         return self._field(access, kind, btf)
@@ -190,7 +220,8 @@ class Resolver:
         else:
             byte_offset, bits = bit_offset // 8, size * 8
         if kind is CoreKind.FIELD_BYTE_OFFSET:
-            return Value(byte_offset, 0 if is_bitfield else size, field.id, not is_bitfield)
+            # A bitfield has neither size nor type that a load could follow.
+            return Value(byte_offset, validate=False) if is_bitfield else Value(byte_offset, size, field.id)
         if kind is CoreKind.FIELD_BYTE_SIZE:
             return Value(size, validate=not is_bitfield)
         if kind is CoreKind.FIELD_SIGNED:
@@ -200,17 +231,3 @@ class Resolver:
         if self._big_endian:
             return Value((8 - size) * 8 + (bit_offset - byte_offset * 8), validate=not is_bitfield)
         return Value(64 - (bit_offset + bits - byte_offset * 8) & 0xFFFFFFFFFFFFFFFF, validate=not is_bitfield)
-
-
-def describe(resolution: Resolution) -> str:
-    """One line: ``FIELD_BYTE_OFFSET struct task_struct.signal: 1760 -> 2008``."""
-    relo = resolution.relo
-    head = f"{relo.kind.name} {resolution.local_access}: {resolution.local.number} -> "
-    if resolution.poisoned:
-        return head + "poisoned (not found)"
-    if resolution.target_btf is None:
-        return head + f"{resolution.target.number} (not found)"
-    name = printable(resolution.target_btf.type(resolution.target_id).name)
-    kind = resolution.target_btf.type(resolution.target_id).kind
-    assert kind is not Kind.VOID
-    return f"{head}{resolution.target.number} ({name})"

@@ -21,6 +21,7 @@ from pybpfload.errors import CoreError, printable
 __all__ = [
     "Access",
     "Step",
+    "Work",
     "fields_compatible",
     "match_access",
     "parse_access",
@@ -29,13 +30,44 @@ __all__ = [
 ]
 
 MAX_STEPS = 64
+MAX_ACCESS = MAX_STEPS * 11  # characters
 MAX_DEPTH = 32
+MAX_WORK = 2_000_000  # members that are looked at; the largest tools of bcc come to 4,000
+STEP_COST = 64  # of comparing two types, in members
 COMPOSITES = (Kind.STRUCT, Kind.UNION)
 ENUMS = (Kind.ENUM, Kind.ENUM64)
 TYPE_KINDS = (
     CoreKind.TYPE_ID_LOCAL, CoreKind.TYPE_ID_TARGET, CoreKind.TYPE_EXISTS, CoreKind.TYPE_SIZE, CoreKind.TYPE_MATCHES,
 )  # fmt: skip
 ENUM_KINDS = (CoreKind.ENUMVAL_EXISTS, CoreKind.ENUMVAL_VALUE)
+
+
+class Work:
+    """What looking for types may cost: types that contain each other can ask for more than anybody can wait for."""
+
+    def __init__(self) -> None:
+        self._left = MAX_WORK
+        self._enumerators: dict[tuple[int, int], dict[str, int]] = {}
+
+    def spend(self, members: int) -> None:
+        """Pay for looking at so many members.
+
+        Raises:
+            CoreError: it is more than any sensible object needs.
+        """
+        self._left -= members
+        if self._left < 0:
+            raise CoreError(f"finding the types takes too long: more than {MAX_WORK} members have been looked at")
+
+    def enumerators(self, btf: Btf, enum: t.Enum) -> dict[str, int]:
+        """The place of the first enumerator of each essential name."""
+        found = self._enumerators.get((id(btf), enum.id))
+        if found is None:
+            self.spend(len(enum.values))
+            found = self._enumerators[id(btf), enum.id] = {}
+            for i, value in enumerate(enum.values):
+                found.setdefault(essential_name(value.name), i)
+        return found
 
 
 class Step(NamedTuple):
@@ -92,9 +124,13 @@ def parse_access(btf: Btf, relo: CoreRelo) -> Access:
     Raises:
         CoreError: the access does not fit the type.
     """
-    parts = relo.access.split(":")
-    where = f"access `{printable(relo.access)}` of {btf.describe(relo.type_id)}"
-    if len(parts) > MAX_STEPS or not all(p.isascii() and p.isdigit() and len(p) <= 10 for p in parts):
+    parts = relo.access[:MAX_ACCESS].split(":")
+    where = f"access `{printable(relo.access[:MAX_ACCESS])}` of {btf.describe(relo.type_id)}"
+    if (
+        len(relo.access) >= MAX_ACCESS
+        or len(parts) > MAX_STEPS
+        or not all(p.isascii() and p.isdigit() and len(p) <= 10 for p in parts)
+    ):
         raise CoreError(f"{where}: expected up to {MAX_STEPS} numbers")
     indexes = [int(p) for p in parts]
     if relo.kind in TYPE_KINDS:
@@ -129,11 +165,11 @@ def parse_access(btf: Btf, relo: CoreRelo) -> Access:
     return Access(btf, relo.type_id, relo.kind, tuple(steps), bits)
 
 
-def match_access(local: Access, btf: Btf, root_id: int) -> Access | None:
+def match_access(local: Access, btf: Btf, root_id: int, work: Work) -> Access | None:
     """The same access in a candidate type, or None when it has no such thing."""
     if local.kind in TYPE_KINDS:
         compatible = types_match if local.kind is CoreKind.TYPE_MATCHES else types_compatible
-        if not compatible(local.btf, local.root_id, btf, root_id):
+        if not compatible(local.btf, local.root_id, btf, root_id, work):
             return None
         return Access(btf, root_id, local.kind, (), 0)
     if local.kind in ENUM_KINDS:
@@ -141,15 +177,15 @@ def match_access(local: Access, btf: Btf, root_id: int) -> Access | None:
         wanted = essential_name(local.steps[0].name or "")
         if not isinstance(found, t.Enum):
             return None
-        for i, value in enumerate(found.values):
-            if essential_name(value.name) == wanted:
-                return Access(btf, root_id, local.kind, (Step(found.id, i, value.name),), 0)
-        return None
+        place = work.enumerators(btf, found).get(wanted)
+        if place is None:
+            return None
+        return Access(btf, root_id, local.kind, (Step(found.id, place, found.values[place].name),), 0)
     type_id, bits, steps = root_id, 0, []
     for i, step in enumerate(local.steps):
         found = btf.skip(type_id)
         if step.name is not None:
-            hit = _member(local.btf, step, btf, found.id, 0)
+            hit = _member(local.btf, step, btf, found.id, work, 0)
             if hit is None:
                 return None
             taken, type_id, offset = hit
@@ -169,16 +205,17 @@ def match_access(local: Access, btf: Btf, root_id: int) -> Access | None:
     return Access(btf, root_id, local.kind, tuple(steps), bits)
 
 
-def _member(local: Btf, step: Step, btf: Btf, type_id: int, depth: int) -> tuple[Step, int, int] | None:
+def _member(local: Btf, step: Step, btf: Btf, type_id: int, work: Work, depth: int) -> tuple[Step, int, int] | None:
     """(step, the member's type, its offset in bits) of the member that a local step names."""
     owner = btf.skip(type_id)
     if not isinstance(owner, t.Composite):
         return None
     if depth > MAX_STEPS:
         raise CoreError(f"{btf.name}: {btf.describe(type_id)}: anonymous members nest deeper than {MAX_STEPS}")
+    work.spend(len(owner.members) + 1)
     for i, member in enumerate(owner.members):
         if not member.name:
-            hit = _member(local, step, btf, member.type, depth + 1)
+            hit = _member(local, step, btf, member.type, work, depth + 1)
             if hit is not None:
                 return hit[0], hit[1], hit[2] + member.bit_offset
         elif member.name == step.name:
@@ -210,12 +247,16 @@ def fields_compatible(local: Btf, local_id: int, btf: Btf, type_id: int) -> bool
     raise CoreError(f"{local.name}: {local.describe(local_id)}: arrays nest deeper than {MAX_DEPTH}")
 
 
-def types_compatible(local: Btf, local_id: int, btf: Btf, type_id: int, depth: int = MAX_DEPTH) -> bool:
+def types_compatible(
+    local: Btf, local_id: int, btf: Btf, type_id: int, work: Work | None = None, depth: int = MAX_DEPTH
+) -> bool:
     """Whether two types are of one shape as far as TYPE_EXISTS, TYPE_SIZE and TYPE_ID_TARGET care."""
+    work = work or Work()
     if not same_kind(local.type(local_id).kind, btf.type(type_id).kind):
         return False
     while depth:
         depth -= 1
+        work.spend(STEP_COST)
         a, b = local.skip(local_id), btf.skip(type_id)
         if not same_kind(a.kind, b.kind):
             return False
@@ -228,7 +269,7 @@ def types_compatible(local: Btf, local_id: int, btf: Btf, type_id: int, depth: i
                 return False
             for pa, pb in zip(a.params, b.params):
                 low, high = local.skip(pa.type).id, btf.skip(pb.type).id
-                if not types_compatible(local, low, btf, high, depth):
+                if not types_compatible(local, low, btf, high, work, depth):
                     return False
             local_id, type_id = a.type, b.type
         elif isinstance(a, (t.Ptr, t.Array)) and isinstance(b, (t.Ptr, t.Array)):
@@ -243,12 +284,13 @@ def _same_name(a: str, b: str) -> bool:
 
 
 def types_match(
-    local: Btf, local_id: int, btf: Btf, type_id: int, behind_ptr: bool = False, depth: int = MAX_DEPTH
+    local: Btf, local_id: int, btf: Btf, type_id: int, work: Work, behind_ptr: bool = False, depth: int = MAX_DEPTH
 ) -> bool:
     """Whether all that the local type declares stands alike in the target: TYPE_MATCHES."""
     if depth <= 0:
         raise CoreError(f"{local.name}: {local.describe(local_id)} is nested deeper than {MAX_DEPTH}")
     while True:
+        work.spend(STEP_COST)
         a, b = local.skip(local_id), btf.skip(type_id)
         # The names of typedefs that were skipped count at the root: candidates have equal ones.
         if not _same_name(a.name, b.name):
@@ -259,9 +301,10 @@ def types_match(
         if not same_kind(a.kind, b.kind):
             return False
         if isinstance(a, t.Composite) and isinstance(b, t.Composite):
-            return behind_ptr or _members_match(local, a, btf, b, depth)
+            return behind_ptr or _members_match(local, a, btf, b, work, depth)
         if isinstance(a, t.Enum) and isinstance(b, t.Enum):
-            names = {essential_name(v.name) for v in b.values}
+            names = work.enumerators(btf, b)
+            work.spend(len(a.values))
             return a.size == b.size and all(essential_name(v.name) in names for v in a.values)
         if isinstance(a, t.Int) and isinstance(b, t.Int):
             return a.size == b.size and a.signed == b.signed
@@ -277,7 +320,7 @@ def types_match(
             if len(a.params) != len(b.params):
                 return False
             for pa, pb in zip(a.params, b.params):
-                if not types_match(local, pa.type, btf, pb.type, behind_ptr, depth - 1):
+                if not types_match(local, pa.type, btf, pb.type, work, behind_ptr, depth - 1):
                     return False
             local_id, type_id = a.type, b.type
         else:
@@ -287,13 +330,17 @@ def types_match(
             raise CoreError(f"{local.name}: {local.describe(local_id)} is nested deeper than {MAX_DEPTH}")
 
 
-def _members_match(local: Btf, a: t.Composite, btf: Btf, b: t.Composite, depth: int) -> bool:
+def _members_match(local: Btf, a: t.Composite, btf: Btf, b: t.Composite, work: Work, depth: int) -> bool:
     if a.kind != b.kind or len(a.members) > len(b.members):
         return False
-    for member in a.members:
-        if not any(
-            _same_name(member.name, other.name) and types_match(local, member.type, btf, other.type, False, depth - 1)
-            for other in b.members
-        ):
-            return False
-    return True
+    work.spend(len(a.members) + len(b.members))
+    others: dict[str, list[t.Member]] = {}
+    for other in b.members:
+        others.setdefault(essential_name(other.name), []).append(other)
+    return all(
+        any(
+            types_match(local, member.type, btf, other.type, work, False, depth - 1)
+            for other in others.get(essential_name(member.name), ())
+        )
+        for member in a.members
+    )

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pybpfload import elf as e
 from pybpfload import insn
 from pybpfload.elf import ElfFile, ElfReloc, ElfSection, ElfSymbol
-from pybpfload.errors import ObjectError, RelocationError, SectionError, printable
-from pybpfload.sections import Flag, Section, match_section
+from pybpfload.errors import ObjectError, RelocationError, printable
+from pybpfload.sections import Flag, Section, find_section
 from pybpfload.spec import Function, ObjectParts, ProgramSpec, Ref, RefKind
 from pybpfload.uapi import ProgType
 
@@ -98,30 +98,33 @@ def _ref(
     symbol: ElfSymbol,
     maps_at: MapsAt,
 ) -> Ref:
-    where = _where(spec, function, reloc.offset)
+
+    def fail(text: str) -> RelocationError:
+        return RelocationError(_where(spec, function, reloc.offset) + text)
+
     op = insn.read(function.code, slot)
     addend = op.imm if reloc.addend is None else reloc.addend
     name = printable(symbol.name) or "(a section)"
     if symbol.section == e.SHN_UNDEF:
         extern = spec.externs.get(symbol.name)
         if extern is None:
-            raise RelocationError(f"{where}symbol `{name}` is not defined, and no BTF says what it is")
+            raise fail(f"symbol `{name}` is not defined, and no BTF says what it is")
         if op.code == insn.CALL:
             return Ref(slot, RefKind.KFUNC, symbol.name)
         if not insn.is_ld_imm64(op):
-            raise RelocationError(f"{where}symbol `{name}` is used by an instruction that is neither call nor load")
+            raise fail(f"symbol `{name}` is used by an instruction that is neither call nor load")
         if extern.section == ".ksyms":
             return Ref(slot, RefKind.KSYM, symbol.name)
         return Ref(slot, RefKind.KCONFIG, symbol.name)
     if symbol.section >= len(elf.sections):
-        raise RelocationError(f"{where}symbol `{name}` lies in reserved section {symbol.section:#x}")
+        raise fail(f"symbol `{name}` lies in reserved section {symbol.section:#x}")
     section = elf.sections[symbol.section]
     if op.code == insn.CALL:
         if op.src != insn.PSEUDO_CALL or not _is_code(section):
-            raise RelocationError(f"{where}call of `{name}` in section `{printable(section.name)}`, which is no code")
+            raise fail(f"call of `{name}` in section `{printable(section.name)}`, which is no code")
         return Ref(slot, RefKind.CALL, section.name, symbol.value + (addend + 1) * insn.SLOT)
     if not insn.is_ld_imm64(op) or (slot + 2) * insn.SLOT > len(function.code):
-        raise RelocationError(f"{where}opcode {op.code:#x} cannot refer to symbol `{name}`")
+        raise fail(f"opcode {op.code:#x} cannot refer to symbol `{name}`")
     if _is_code(section):
         return Ref(slot, RefKind.FUNC_ADDRESS, section.name, symbol.value + addend)
     place = (section.number, symbol.value + (addend if symbol.type == e.STT_SECTION else 0))
@@ -129,10 +132,10 @@ def _ref(
         return Ref(slot, RefKind.MAP, maps_at[place])
     data_map = spec.data.get(section.name)
     if data_map is None or data_map.content is None:
-        raise RelocationError(f"{where}symbol `{name}` in section `{printable(section.name)}` is neither map nor data")
+        raise fail(f"symbol `{name}` in section `{printable(section.name)}` is neither map nor data")
     offset = symbol.value + addend
     if not 0 <= offset <= len(data_map.content):
-        raise RelocationError(f"{where}offset {offset} is outside section `{printable(section.name)}`")
+        raise fail(f"offset {offset} is outside section `{printable(section.name)}`")
     return Ref(slot, RefKind.DATA, data_map.name, offset)
 
 
@@ -148,7 +151,10 @@ def read_programs(elf: ElfFile, spec: ObjectParts, prog_types: Mapping[str, Prog
             continue
         if function.name in spec.programs:
             raise ObjectError(f"{spec.source}: two programs are called `{printable(function.name)}`")
-        row = _match(function, strict)
+        # An object may hold programs that are not for us: it is an error only to load one.
+        row = find_section(function.section, strict=strict) or Section(
+            "", ProgType.UNSPEC, 0, Flag.NONE, "", not function.section.startswith("?")
+        )
         bare = function.section.removeprefix("?")
         override: ProgType | None = prog_types.get(function.name, prog_types.get(bare))
         spec.programs[function.name] = ProgramSpec(
@@ -161,11 +167,3 @@ def read_programs(elf: ElfFile, spec: ObjectParts, prog_types: Mapping[str, Prog
             row.flags if override in (None, row.prog_type) else Flag.NONE,
             row.autoload,
         )
-
-
-def _match(function: Function, strict: bool) -> Section:
-    try:
-        return match_section(function.section, strict=strict)
-    except SectionError:
-        # An object may hold programs that are not for us: it is an error only to load one.
-        return Section("", ProgType.UNSPEC, 0, Flag.NONE, "", not function.section.startswith("?"))

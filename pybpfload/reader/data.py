@@ -39,9 +39,14 @@ def read_data_maps(elf: ElfFile, spec: ObjectParts) -> None:
     datasecs = {}
     if spec.btf is not None:
         datasecs = {x.name: x for x in spec.btf if isinstance(x, t.Datasec)}
+    total = 0
     for section in filter(_is_data, elf.sections):
-        if section.size > MAX_DATA:
-            raise ObjectError(f"{spec.source}: section `{printable(section.name)}` has {section.size} bytes")
+        total += section.size
+        if total > MAX_DATA:
+            raise ObjectError(
+                f"{spec.source}: section `{printable(section.name)}` has {section.size} bytes: data sections may have "
+                f"{MAX_DATA} together"
+            )
         if section.name in spec.maps:
             raise ObjectError(f"{spec.source}: two sections or maps are called `{printable(section.name)}`")
         data = elf.data(section)
@@ -61,7 +66,7 @@ def read_data_maps(elf: ElfFile, spec: ObjectParts) -> None:
 def _read_arena(elf: ElfFile, spec: ObjectParts, section: ElfSection) -> None:
     """Variables with an address space of their own lie at the start of the object's one arena."""
     arenas = [m for m in spec.maps.values() if m.type is MapType.ARENA]
-    if len(arenas) != 1 or section.size > arenas[0].max_entries * mmap.PAGESIZE:
+    if len(arenas) != 1 or section.size > min(MAX_DATA, arenas[0].max_entries * mmap.PAGESIZE):
         raise ObjectError(
             f"{spec.source}: {ARENA_SECTION}: {section.size} bytes and {len(arenas)} arenas, "
             "expected one that is large enough"

@@ -20,6 +20,7 @@ from pybpfload.uapi import MapFlag, MapType
 
 __all__ = ["read_externs"]
 
+MAX_OPTIONS = 1 << 20  # bytes of .kconfig
 SECTIONS = (".kconfig", ".ksyms")
 
 
@@ -60,6 +61,8 @@ def _lay_out(spec: ObjectParts, btf: Btf, datasec: t.Datasec) -> None:
         places[var.id] = t.SectionVar(var.id, at, size)
         btf.replace(var._replace(linkage=t.Linkage.GLOBAL))
         at += size
+        if at > MAX_OPTIONS:
+            raise ObjectError(f"{spec.source}: .kconfig takes more than {MAX_OPTIONS} bytes")
     if not places:
         return
     entries = sorted(places.values(), key=lambda v: v.offset)

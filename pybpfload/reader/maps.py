@@ -22,6 +22,7 @@ __all__ = ["read_map_values", "read_maps"]
 
 MAP_IN_MAP = (MapType.ARRAY_OF_MAPS, MapType.HASH_OF_MAPS)
 LEGACY = struct.Struct("<5I")
+MAX_MEMBERS = 64  # of a definition: it has a dozen names to choose from
 NUMBERS = {"max_entries", "map_flags", "numa_node", "key_size", "value_size", "map_extra", "pinning", "type"}
 
 
@@ -120,7 +121,7 @@ def _size_of(btf: Btf, member: t.Member, where: str) -> tuple[int, int]:
     """The type id and size that ``__type(name, T)`` names."""
     pointer = btf.skip(member.type)
     if not isinstance(pointer, t.Ptr):
-        raise ObjectError(f"{where}member `{member.name}` is no type: use __type()")
+        raise ObjectError(f"{where}member `{printable(member.name)}` is no type: use __type()")
     return pointer.type, btf.size_of(pointer.type)
 
 
@@ -128,6 +129,8 @@ def _definition(btf: Btf, name: str, type_id: int, where: str, *, inner: bool) -
     definition = btf.skip(type_id)
     if not isinstance(definition, t.Composite) or definition.kind is not Kind.STRUCT:
         raise ObjectError(f"{where}is no struct")
+    if len(definition.members) > MAX_MEMBERS:
+        raise ObjectError(f"{where}has {len(definition.members)} members, expected up to {MAX_MEMBERS}")
     numbers: dict[str, int] = {}
     types: dict[str, int] = {}
     contained: MapSpec | None = None

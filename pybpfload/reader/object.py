@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pybpfload.btf import types as t
 from pybpfload.btf.blob import Btf
 from pybpfload.btf.ext import BtfExt
-from pybpfload.elf import EM_BPF, ElfFile
+from pybpfload.btf.types import Kind
+from pybpfload.elf import EM_BPF, SHT_NOBITS, SHT_NULL, ElfFile
 from pybpfload.errors import BtfError, ObjectError, printable
 from pybpfload.reader.code import read_functions, read_programs
 from pybpfload.reader.data import read_data_maps, read_records, read_variables
@@ -36,6 +37,10 @@ def fill(spec: ObjectParts, data: bytes, *, prog_types: Mapping[str, ProgType], 
             f"expected a relocatable 64-bit file (1) of machine {EM_BPF}"
         )
     spec.big_endian = elf.big_endian
+    stored = sum(s.size for s in elf.sections if s.type not in (SHT_NULL, SHT_NOBITS))
+    if stored > len(data):
+        # Else a small file could ask for the same bytes to be read again and again.
+        raise ObjectError(f"{spec.source}: its sections overlap: they have {stored} bytes, the file has {len(data)}")
     _read_texts(elf, spec)
     _read_btf(elf, spec)
     maps_at = read_maps(elf, spec)
@@ -79,18 +84,28 @@ def _read_btf(elf: ElfFile, spec: ObjectParts) -> None:
 
 def _fix_sections(elf: ElfFile, btf: Btf) -> None:
     """Give each DATASEC its size, and its global variables their offsets: clang leaves both to the linker."""
-    symbols = elf.symbols(elf.section(".symtab"))
-    for found in btf:
-        section = elf.section(found.name) if isinstance(found, t.Datasec) else None
-        if section is None or not isinstance(found, t.Datasec):
+    values: dict[int, dict[str, int]] = {}
+    for symbol in elf.symbols(elf.section(".symtab")):
+        if symbol.name:
+            values.setdefault(symbol.section, {})[symbol.name] = symbol.value
+    seen: set[str] = set()
+    for found in btf.of_kind(Kind.DATASEC):
+        assert isinstance(found, t.Datasec)
+        if found.name in seen:
+            raise BtfError(f"{btf.name}: section `{printable(found.name)}` is listed twice")
+        seen.add(found.name)
+        section = elf.section(found.name)
+        if section is None:
             continue
-        values = {s.name: s.value for s in symbols if s.section == section.number and s.name}
+        if section.size >= 1 << 32:
+            raise BtfError(f"{btf.name}: section `{printable(found.name)}` has {section.size} bytes")
+        offsets = values.get(section.number, {})
         places = []
         for entry in found.vars:
             var = btf.type(entry.type)
             if not isinstance(var, t.Var):
                 raise BtfError(f"{btf.name}: section `{printable(found.name)}` lists type {entry.type}, no variable")
-            offset = entry.offset if var.linkage == t.Linkage.STATIC else values.get(var.name, entry.offset)
+            offset = entry.offset if var.linkage == t.Linkage.STATIC else offsets.get(var.name, entry.offset)
             if offset + entry.size > section.size:
                 raise BtfError(
                     f"{btf.name}: variable `{printable(var.name)}`: {entry.size} bytes at {offset} do not fit in "
@@ -98,4 +113,10 @@ def _fix_sections(elf: ElfFile, btf: Btf) -> None:
                 )
             places.append(entry._replace(offset=offset))
         places.sort(key=lambda v: v.offset)
+        for before, entry in zip(places, places[1:]):
+            if entry.offset < before.offset + before.size:
+                raise BtfError(
+                    f"{btf.name}: section `{printable(found.name)}`: variable `{printable(btf.type(entry.type).name)}` "
+                    f"at {entry.offset} overlaps the one before it"
+                )
         btf.replace(found._replace(size=section.size, vars=tuple(places)))

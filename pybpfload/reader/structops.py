@@ -8,6 +8,8 @@ Source: bpf_object__init_struct_ops_maps(), bpf_object__collect_st_ops_relos() i
 
 from __future__ import annotations
 
+from bisect import bisect_left
+
 from pybpfload import elf as e
 from pybpfload.btf import types as t
 from pybpfload.btf.types import Kind
@@ -26,6 +28,8 @@ def read_struct_ops(elf: ElfFile, spec: ObjectParts) -> None:
     for section in elf.sections:
         bare = section.name.removeprefix("?")
         if bare in SECTIONS and section.size:
+            if elf.section(section.name) is not section:
+                raise ObjectError(f"{spec.source}: two sections are called `{section.name}`")
             _read(elf, spec, section, SECTIONS[bare], autocreate=bare == section.name)
 
 
@@ -35,7 +39,9 @@ def _read(elf: ElfFile, spec: ObjectParts, section: ElfSection, flags: int, *, a
     assert isinstance(datasec, t.Datasec)
     data = elf.data(section)
     relocs = {r.offset: r.symbol for s in elf.sections if s.info == section.number for r in _relocs(elf, s)}
+    offsets = sorted(relocs)
     symbols = elf.symbols(elf.section(".symtab"))
+    members: dict[int, dict[int, str]] = {}  # of each struct, by offset in bytes
     for entry in datasec.vars:
         var = btf.type(entry.type)
         where = f"{spec.source}: struct_ops `{printable(var.name)}`: "
@@ -45,14 +51,17 @@ def _read(elf: ElfFile, spec: ObjectParts, section: ElfSection, flags: int, *, a
         if var.name in spec.maps:
             raise ObjectError(f"{where}another map has its name")
         programs: dict[str, str] = {}
-        for member in struct.members:
-            number = relocs.get(entry.offset + member.bit_offset // 8)
-            if number is None:
+        if struct.id not in members:
+            members[struct.id] = {m.bit_offset // 8: m.name for m in struct.members}
+        first, last = bisect_left(offsets, entry.offset), bisect_left(offsets, entry.offset + struct.size)
+        for offset in offsets[first:last]:
+            name, number = members[struct.id].get(offset - entry.offset), relocs[offset]
+            if name is None:
                 continue
             symbol = symbols[number] if number < len(symbols) else None
             if symbol is None or symbol.type != e.STT_FUNC or symbol.name not in spec.programs:
-                raise ObjectError(f"{where}member `{printable(member.name)}` refers to something that is no program")
-            programs[member.name] = symbol.name
+                raise ObjectError(f"{where}member `{printable(name)}` refers to something that is no program")
+            programs[name] = symbol.name
         value = data[entry.offset : entry.offset + struct.size]
         spec.maps[var.name] = MapSpec(
             var.name,

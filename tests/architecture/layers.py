@@ -25,6 +25,7 @@ LIBRARY_LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("pybpfload.features",),),
     (("pybpfload._sys",),),
     # the pure half: the same answer on every host
+    (("pybpfload.cli",),),
     (("pybpfload.objectspec",),),
     (
         ("pybpfload.reader",),
@@ -36,7 +37,7 @@ LIBRARY_LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("pybpfload.core",),),
     (("pybpfload.spec",), ("pybpfload.symbols",), ("pybpfload.targets",)),
     (("pybpfload.btf",), ("pybpfload.insn",), ("pybpfload.elf",), ("pybpfload.sections",)),
-    (("pybpfload.errors", "pybpfload.files", "pybpfload.uapi", "pybpfload._version"),),
+    (("pybpfload.closest", "pybpfload.errors", "pybpfload.files", "pybpfload.uapi", "pybpfload._version"),),
 )
 APPLICATION_LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("tracer.__main__", "tracer.cli"),),

@@ -40,6 +40,7 @@ def test_layer_table_names_each_module_once(layers):
 
 BREACHES = {
     "pure half imports the kernel half": ("pybpfload.spec", "from pybpfload._sys import bpf", "higher layer"),
+    "command line imports the kernel half": ("pybpfload.cli.info", "from pybpfload._sys import bpf", "higher layer"),
     "relative import upwards": ("pybpfload.btf.blob", "from ..reader import read_object", "higher layer"),
     "import inside a function": ("pybpfload.insn", "def f():\n    import pybpfload.maps", "higher layer"),
     "siblings": ("pybpfload.insn", "from .elf import ElfFile", "siblings"),

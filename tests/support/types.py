@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 from pybpfload.btf import Btf, Kind
 from pybpfload.btf import types as t
 from pybpfload.btf.encode import encode
@@ -55,3 +57,15 @@ class Types:
     def btf(self, name: str = "target") -> Btf:
         """All of them, read again."""
         return Btf(self.blob(), name=name)
+
+
+def split_struct(kernel: Btf, name: str, member: str, type_id: int) -> bytes:
+    """BTF of a module that continues the kernel's: one struct with one member of a type of the kernel.
+
+    As pahole writes it: its strings do not begin with an empty one.
+    """
+    strings = f"{name}\0{member}\0".encode()
+    first = kernel.string_size
+    size = kernel.size_of(type_id)
+    words = struct.pack("=6I", first, Kind.STRUCT << 24 | 1, size, first + len(name) + 1, type_id, 0)
+    return struct.pack("=HBB5I", 0xEB9F, 1, 0, 24, 0, len(words), len(words), len(strings)) + words + strings

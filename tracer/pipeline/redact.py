@@ -31,19 +31,19 @@ if TYPE_CHECKING:
 
 HIDDEN = "***"
 
-# What may come before /home: another view of the file system, or where some distributions keep it.
+# Wherever a folder called home stands: other views of the file system have it below /proc/PID/root, /mnt, an overlay.
 _VIEW = r"(?:/+proc/+[^/]+/+(?:root|cwd))?"
-_HOME = re.compile(rf"({_VIEW}(?:/+var|/+export)?/+home/+)[^/]+")
+_HOME = re.compile(rf"^({_VIEW}(?:/+var|/+export)?/+home/+)[^/]+|((?:^|/)home/+)[^/]+(?=/)")
 _ROOT = re.compile(rf"({_VIEW})(?:/+var)?/+root(?=/|$)")
 _DOTS = re.compile(r"/\.{1,2}(?:/|$)")
 
 # The same anywhere in an argument: after =, : and the like.
-_HOME_INSIDE = re.compile(r"(?<![\w.-])(/+home/+)[^/\s:;,'\"]+")
+_HOME_INSIDE = re.compile(r"(/+home/+)[^/\s:;,'\"]+")
 _ROOT_INSIDE = re.compile(r"(?<![\w./-])/+root(?=[/\s:;,'\"]|$)")
 
 _SECRET_NAME = (
     r"[\w.-]*(?:password|passwd|passphrase|passcode|[-_]pwd|secret|token|credential|api[-_]?key|access[-_]?key"
-    r"|secret[-_]?key|auth[-_]?key|private[-_]?key[-_]?data|encryption[-_]?key|psk)s?"
+    r"|secret[-_]?key|auth[-_]?key|private[-_]?key[-_]?data|encryption[-_]?key|psk|(?<![a-z])pass)s?"
 )
 # An argument that begins with an assignment is all value. Elsewhere a whole command may be one argument (sh -c):
 # a value ends at white space or with its quotes, and in the query of a URL at the next parameter.
@@ -53,6 +53,14 @@ _VALUE = r"(\"[^\"]*\"?|'[^']*'?|[^\s'\"]+)"
 _ASSIGNED = re.compile(rf"(?i)((?<![\w.?&-])-{{0,2}}{_SECRET_NAME}['\"]?\s*(?:=|:(?!//))\s*){_VALUE}")
 _SPACED = re.compile(rf"(?i)((?<![\w.-])--?{_SECRET_NAME}\s+)(?!-){_VALUE}")
 _OPTION = re.compile(rf"(?i)--?{_SECRET_NAME}$")
+# The words of `aws configure set`, which are no options.
+_WORD = re.compile(r"(?i)\w*(?:secret_access_key|session_token)$")
+# -u user:password, also behind other short options, as curl takes it; -u 1000:1000 is no secret.
+_USER_OPTION = re.compile(r"-[A-Za-z0-9#]*[uU]|--(?:proxy-)?user")
+_USER_VALUE = re.compile(r"([^:/\s'\"]+:)(?!\d+$).+", re.DOTALL)
+_USER_INSIDE = re.compile(
+    r"((?:^|\s)(?:-[A-Za-z0-9#]*[uU]\s*|--(?:proxy-)?user[=\s]\s*)['\"]?[^:/\s'\"]+:)(?!\d+\b)[^\s'\"]+"
+)
 _URL = re.compile(r"(?i)(\b[a-z][a-z0-9+.-]*://)[^\s/@'\"?#]+@")
 _HEADER = re.compile(
     r"(?i)\b((?:proxy-)?authorization|(?:set-)?cookie|x-[\w-]*(?:key|token|auth|secret)[\w-]*)(\s*:\s*).+"
@@ -81,8 +89,9 @@ _MYSQL = (
 _JOINED = {**dict.fromkeys(_MYSQL, "-p"), "sshpass": "-p", "curl": "-u"}
 _APART = {
     "sshpass": ("-p",),
-    "curl": ("-u", "--user", "-U", "--proxy-user"),
-    "openssl": ("-k", "-K", "-passin", "-passout", "-pass", "-psk", "-macopt", "-srppass"),
+    "curl": ("-u", "--user", "-U", "--proxy-user", "-b", "--cookie"),
+    "openssl": ("-k", "-K", "-passin", "-passout", "-pass", "-psk", "-macopt", "-srppass", "-hmac"),
+    "ssh-keygen": ("-N", "-P"),
     "redis-cli": ("-a", "--pass"),
     "ldapsearch": ("-w",),
     "ldapmodify": ("-w",),
@@ -93,6 +102,8 @@ _APART = {
     "zip": ("-P",),
     "unzip": ("-P",),
 }
+# ... of these only in `docker login`.
+_LOGIN = ("docker", "podman", "buildah", "skopeo", "helm", "nerdctl")
 # Of these the value begins with a user's name or a keyword, which may stay.
 _WITH_USER = ("curl", "smbclient", "openssl")
 _KEPT = re.compile(r"([^:%=]*[:%])")
@@ -112,9 +123,8 @@ def redact_path(path: str) -> str:
 
 
 def _path(path: str) -> str:
-    found = _HOME.match(path)
-    if found:
-        return found.group(1) + "USER" + path[found.end() :]
+    if _HOME.search(path):
+        return _HOME.sub(lambda found: (found.group(1) or found.group(2)) + "USER", path)
     found = _ROOT.match(path)
     if found:
         return found.group(1) + "/home/ROOT" + path[found.end() :]
@@ -124,18 +134,25 @@ def _path(path: str) -> str:
 def redact_arguments(arguments: tuple[str, ...]) -> tuple[str, ...]:
     """The arguments of a command without its secrets and the names of users."""
     shown: list[str] = []
-    program = posixpath.basename(arguments[0]) if arguments else ""
-    joined, apart = _JOINED.get(program, ""), _APART.get(program, ())
-    hide_next, with_user = False, False
+    program, joined, hide_next, with_user, user_next = "", "", False, False, False
+    apart: tuple[str, ...] = ()
     for position, argument in enumerate(arguments):
         if hide_next:
             shown.append(_value(argument, with_user=with_user))
             hide_next = False
             continue
-        shown.append(_argument(argument, joined))
+        secret = _USER_VALUE.fullmatch(argument) if user_next else None
+        shown.append(secret.group(1) + HIDDEN if secret else _argument(argument, joined))
+        user_next = bool(_USER_OPTION.fullmatch(argument))
+        # The program may stand behind others: sudo, env, timeout 5.
+        name = posixpath.basename(argument)
+        if name in _JOINED or name in _APART:
+            program, joined, apart = name, _JOINED.get(name, ""), _APART.get(name, ())
+        elif name in _LOGIN and "login" in arguments[position:]:
+            program, joined, apart = name, "", ("-p",)
         if not position:
             continue
-        hide_next = argument in apart or bool(_OPTION.fullmatch(argument))
+        hide_next = argument in apart or bool(_OPTION.fullmatch(argument) or _WORD.fullmatch(argument))
         with_user = argument in apart and program in _WITH_USER
     return tuple(shown)
 
@@ -159,6 +176,7 @@ def _argument(argument: str, joined: str) -> str:
     shown = _SPACED.sub(rf"\1{HIDDEN}", shown)
     shown = _OPENSSL_PASS.sub(rf"\1{HIDDEN}", shown)
     shown = _URL.sub(rf"\1{HIDDEN}@", shown)
+    shown = _USER_INSIDE.sub(rf"\1{HIDDEN}", shown)
     shown = _HOME_INSIDE.sub(r"\1USER", shown)
     return _ROOT_INSIDE.sub("/home/ROOT", shown)
 

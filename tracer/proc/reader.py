@@ -95,6 +95,5 @@ def _read(pid: int, name: str) -> bytes:
 def _translated(error: OSError, pid: int) -> TracerError:
     if isinstance(error, (FileNotFoundError, ProcessLookupError)):
         return GoneError(f"process {pid}: gone")
-    if isinstance(error, PermissionError):
-        return HiddenError(f"process {pid}: {error.strerror}")
-    return TracerError(f"process {pid}: {error.strerror}")
+    # Not allowed, or not to be told: the path of a running executable may be longer than any path can be.
+    return HiddenError(f"process {pid}: {error.strerror}")

@@ -14,6 +14,18 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 
+# The number of the first PID namespace: PROC_PID_INIT_INO in include/linux/proc_ns.h.
+FIRST_PID_NAMESPACE = 0xEFFFFFFC
+
+
+def in_pid_namespace() -> bool:
+    """Whether this process sees other pids than the kernel tells: it is in a PID namespace of its own."""
+    try:
+        return os.stat("/proc/self/ns/pid").st_ino != FIRST_PID_NAMESPACE
+    except OSError:
+        return False  # no /proc: nobody knows
+
+
 class Target:
     """A process, and whether it has ended; its id may belong to another one by then.
 

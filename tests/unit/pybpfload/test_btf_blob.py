@@ -13,7 +13,7 @@ from pybpfload.btf import Btf, Kind, essential_name
 from pybpfload.btf import types as t
 from pybpfload.btf.encode import encode
 from pybpfload.errors import BtfError
-from tests.support.types import Types
+from tests.support.types import Types, split_struct
 
 
 def every_kind() -> Types:
@@ -219,3 +219,24 @@ def test_encode_keeps_the_given_strings_in_place():
     assert btf.string(1) == "first.c"
     assert btf.string(strings.index(b"int x;")) == "int x;"
     assert btf.type(1).name == "int"
+
+
+def test_split_btf_without_an_empty_string_is_read():
+    """A module's strings continue the kernel's, so the first of them is a name; it is found, flavoured or not."""
+    made = Types()
+    made.int()
+    kernel = made.btf("vmlinux")
+    blob = split_struct(kernel, "mine___old", "member", 1)
+    module = Btf(blob, base=kernel, name="module")
+    assert module.ids("mine___old") == module.essential_ids("mine") == [2]
+    with pytest.raises(BtfError, match="needs a base"):
+        Btf(blob)
+
+
+def test_kinds_are_those_of_the_types():
+    """Without decoding them."""
+    made = every_kind()
+    btf = made.btf()
+    assert list(btf.kinds()) == [x.kind for x in made.all]
+    assert list(btf.of_kind(Kind.STRUCT)) == [x for x in made.all if x.kind is Kind.STRUCT]
+    assert btf.byte_size == len(made.blob())

@@ -141,3 +141,59 @@ def test_member_called_like_a_dunder_is_no_attribute():
     record = layout_of(made.btf(), 2).decode(struct.pack("<i", 5))
     assert record["__class__"] == 5
     assert isinstance(record, tuple)
+
+
+def test_layout_of_a_member_beyond_the_end_is_refused():
+    """A struct that claims to be smaller than its members: nothing could be decoded from it."""
+    made = Types()
+    made.struct("s", 4, ("a", made.int(), 0), ("b", 1, 4))
+    with pytest.raises(BtfError, match=r"struct s: member `b` of 4 bytes at 4 does not fit in 4"):
+        layout_of(made.btf(), 2)
+
+
+def test_text_at_the_end_has_no_padding():
+    """What the compiler puts behind it to fill the struct is no part of it."""
+    made = Types()
+    char = made.add(lambda i: t.Int(i, "char", 1, 8, 0, 3))
+    record = made.struct("s", 12, ("n", made.int(), 0), ("text", made.array(char, 5), 4))
+    layout = layout_of(made.btf(), record)
+    assert layout.unpack(struct.pack("<i", 3) + b"abcdeXYZ", 0, 12) == (3, b"abcde")
+    assert layout.unpack(struct.pack("<i", 3) + b"abcde", 0, 9) == (3, b"abcde")
+
+
+def test_text_that_begins_within_another_member_is_no_end():
+    """Members that overlap: each needs its bytes."""
+    made = Types()
+    char = made.add(lambda i: t.Int(i, "char", 1, 8, 0, 3))
+    record = made.struct("s", 12, ("n", made.int("u64", 8), 0), ("text", made.array(char, 4), 6))
+    layout = layout_of(made.btf(), record)
+    assert layout.min_size == 12
+    with pytest.raises(RecordError):
+        layout.unpack(bytes(6), 0, 6)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda made: made.struct("s", 4, ("n", made.int("u64", 8), 0)), "does not fit in 4"),
+        (lambda made: made.add(lambda i: t.Int(i, "n", 1 << 31, 8, 0, 0)), "integer of 2147483648 bytes"),
+        (lambda made: made.struct("s", 8, ("n", made.int("n", 4, bits=8), 0, 200)), "bitfield of 200 bits"),
+        (lambda made: doubled(made, 20, Kind.UNION, "m"), "values in 1 bytes"),
+        (lambda made: doubled(made, 20, Kind.STRUCT, ""), "more members than"),
+    ],
+)
+def test_layout_that_cannot_be_is_refused(make, message):
+    """Types that would take all memory or time; none comes from a compiler."""
+    made = Types()
+    number = make(made)
+    with pytest.raises(BtfError, match=message):
+        codec_of(made.btf(), number)
+
+
+def doubled(made: Types, depth: int, kind: Kind, name: str) -> int:
+    """One byte that is two of one byte that is two, and so on; returns the outermost."""
+    inner = made.int("u8", 1)
+    for _ in range(depth):
+        names = (f"{name}0", f"{name}1") if name else ("", "")
+        inner = made.struct("", 1, *((n, inner, 0) for n in names), kind=kind)
+    return inner

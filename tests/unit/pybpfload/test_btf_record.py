@@ -203,7 +203,7 @@ def test_layout_that_grows_without_end_is_refused(kind):
     inner = made.struct("s", 0)
     for _ in range(30):
         inner = made.struct("s", 0, ("a", inner, 0), ("b", inner, 0), kind=kind)
-    with pytest.raises(BtfError, match="more than 1048576 values"):
+    with pytest.raises(BtfError, match=r"values in 0 bytes"):
         layout_of(made.btf(), inner)
 
 
@@ -211,7 +211,7 @@ def test_layout_with_a_member_behind_its_end_is_refused():
     """A member that says it lies elsewhere reads nothing of the next record."""
     made = Types()
     made.struct("s", 4, ("a", made.int(), 1))
-    with pytest.raises(BtfError, match="member `a` ends behind its 4 bytes"):
+    with pytest.raises(BtfError, match="member `a` of 4 bytes at 1 does not fit in 4"):
         layout_of(made.btf(), 2)
 
 

@@ -171,3 +171,12 @@ def test_relocation_names_its_source_line():
     (relo,) = linked("offset").relocations
     assert relo.line.startswith("core.bpf.c:")
     assert "tree->leaf.y" in relo.line
+
+
+def test_relocations_of_a_spec_need_no_target():
+    """What an object asks of any kernel can be listed before there is one: the local side only."""
+    spec = read("core")
+    listed = {(r.program, r.slot): r.resolution for r in spec.relocations}
+    relocated = {(r.program, r.slot): r.resolution for r in spec.relocate(target()).relocations}
+    assert listed.keys() == relocated.keys()
+    assert all(r.target is None and r.local == relocated[key].local for key, r in listed.items())
