@@ -52,9 +52,11 @@ $(ZIPAPP): $(STAMP) $(SOURCES) tools/build_zipapp.py
 	@$(IN_VENV) tools/build_zipapp.py --output $@
 
 .PHONY: bench
-bench: $(ZIPAPP) ## measure start, stop and memory, beside other tools where installed
+bench: $(ZIPAPP) ## measure start, stop, memory and decoding, beside other tools where installed
 	@$(AS_ROOT) $(IN_VENV) -m bench $(ARGS)
 	@$(IN_VENV) -m bench.btf
+	@echo
+	@$(AS_ROOT) $(IN_VENV) -m bench.ringbuf
 
 .PHONY: picture
 picture: $(ZIPAPP) $(STAMP)-dev ## draw docs/images/monitor.svg from a real run (needs jq)

@@ -14,8 +14,8 @@
 
     spec = pybpfload.read_object("opens.bpf.o")
     spec.variables["targ_tgid"] = 1234
-    with pybpfload.load(spec) as obj, obj.attach_all(), obj.ring("events") as ring:
-        for event in ring.poll(timeout_s=0.2):
+    with pybpfload.load(spec) as obj, obj.attach_all(), obj.events("events") as events:
+        for event in events:
             print(event.pid, event.comm)
 
 Importing this package imports next to nothing: names are loaded when they are first used.
@@ -31,6 +31,9 @@ TYPE_CHECKING = False  # as typing has it: importing typing takes longer than al
 
 if TYPE_CHECKING:
     from pybpfload.btf.layout import RecordLayout as RecordLayout
+    from pybpfload.btf.record import RecordReader as RecordReader
+    from pybpfload.events import EventReader as EventReader
+    from pybpfload.events import ReaderStats as ReaderStats
     from pybpfload.links.attach import attach as attach
     from pybpfload.links.base import Link as Link
     from pybpfload.links.base import LinkSet as LinkSet
@@ -65,6 +68,7 @@ if TYPE_CHECKING:
     from pybpfload.object import load as load
     from pybpfload.objectspec import ObjectSpec as ObjectSpec
     from pybpfload.objectspec import read_object as read_object
+    from pybpfload.perfbuf import PerfReader as PerfReader
     from pybpfload.progs.info import ProgramInfo as ProgramInfo
     from pybpfload.progs.info import RunStats as RunStats
     from pybpfload.progs.info import list_programs as list_programs
@@ -76,10 +80,12 @@ if TYPE_CHECKING:
     from pybpfload.spec import ProgramSpec as ProgramSpec
     from pybpfload.targets import kernel_btf as kernel_btf
     from pybpfload.targets import read_btf as read_btf
+    from pybpfload.userring import UserRing as UserRing
 
 # name -> the module that has it
 _EXPORTS = {
     "BpfObject": "object",
+    "EventReader": "events",
     "IterLink": "links.iter",
     "Link": "links.base",
     "LinkInfo": "links.info",
@@ -87,13 +93,17 @@ _EXPORTS = {
     "Map": "maps",
     "MapSpec": "spec",
     "ObjectSpec": "objectspec",
+    "PerfReader": "perfbuf",
     "Program": "progs.program",
     "ProgramInfo": "progs.info",
     "ProgramSpec": "spec",
+    "ReaderStats": "events",
     "RecordLayout": "btf.layout",
+    "RecordReader": "btf.record",
     "RingReader": "ringbuf",
     "RunResult": "progs.program",
     "RunStats": "progs.info",
+    "UserRing": "userring",
     "attach": "links.attach",
     "attach_cgroup": "links.cgroup",
     "attach_freplace": "links.tracing",
@@ -129,6 +139,7 @@ _EXPORTS = {
 
 __all__ = [
     "BpfObject",
+    "EventReader",
     "IterLink",
     "Link",
     "LinkInfo",
@@ -136,13 +147,17 @@ __all__ = [
     "Map",
     "MapSpec",
     "ObjectSpec",
+    "PerfReader",
     "Program",
     "ProgramInfo",
     "ProgramSpec",
+    "ReaderStats",
     "RecordLayout",
+    "RecordReader",
     "RingReader",
     "RunResult",
     "RunStats",
+    "UserRing",
     "__version__",
     "attach",
     "attach_cgroup",

@@ -7,8 +7,9 @@ contents, then programs, whose references to maps are now file descriptors.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack
+from typing import Any, Callable
 
 from pybpfload import insn, kconfig
 from pybpfload._sys import maps as sys_maps
@@ -17,7 +18,9 @@ from pybpfload._sys.fd import Fd
 from pybpfload._sys.token import using
 from pybpfload.btf.blob import Btf
 from pybpfload.btf.types import Kind
+from pybpfload.buffers import LOST, choose_buffers, open_events
 from pybpfload.errors import ObjectError, PrivilegeError, SyscallError, UnsupportedError, printable
+from pybpfload.events import EventReader
 from pybpfload.externs import Externs
 from pybpfload.features import has
 from pybpfload.linker import LinkedProgram, ObjectResolver, Relocation, link, make_resolver, needs_kernel_btf
@@ -32,6 +35,7 @@ from pybpfload.spec import MapSpec, ProgramSpec, RefKind
 from pybpfload.structops import find_struct, member_number
 from pybpfload.targets import KernelTypes, kernel_types
 from pybpfload.uapi import MapType, ProgFlag, ProgType
+from pybpfload.userring import UserRing
 
 __all__ = ["BpfObject", "load"]
 
@@ -104,11 +108,51 @@ class BpfObject:
         """
         return attach_struct_ops(self.maps[name], self.struct_ops[name])
 
-    def ring(self, name: str) -> RingReader[object]:
-        """A reader of a ring buffer, with values built from the type that RECORD_TYPE names; else bytes."""
+    def events(
+        self,
+        name: str,
+        *,
+        convert: Mapping[str, Callable[[Any], Any]] | None = None,
+        raw: Collection[str] = (),
+        into: Callable[..., Any] | None = None,
+        decode: Callable[[memoryview, int, int], Any] | None = None,
+        **options: Any,
+    ) -> EventReader[Any]:
+        """A reader of a ring buffer or perf buffer, whichever the map is; see docs/readers.md.
+
+        Its values are built from the type that RECORD_TYPE or EVENT_BUFFER names, else they are bytes.
+
+        Args:
+            convert, raw, into: as of `RecordLayout.reader`.
+            decode: called with (buffer, offset, size) of each record; instead of all that.
+            options: of a perf buffer: size, wakeup, watermark.
+
+        Raises:
+            ObjectError: there is no such map, or it is neither.
+            RecordError: a name in `convert` or `raw` is no member.
+        """
+        found = self._map(name)
+        layout, counter = self.spec.records.get(name), self.maps.get(name + LOST)
+        lost = None if counter is None else lambda: sum(counter[0])
+        if decode is not None or layout is None:
+            return open_events(found, decode or _copy, lost=lost, **options)
+        cut = found.type is MapType.PERF_EVENT_ARRAY
+        return open_events(found, layout.reader(convert, raw=raw, into=into, cut=cut), lost=lost, **options)
+
+    def ring(self, name: str) -> RingReader[Any]:
+        """As `events`, of what has to be a ring buffer."""
         layout = self.spec.records.get(name)
-        decode = layout.decode if layout else _copy
-        return RingReader(self.maps[name], decode)
+        return RingReader(self._map(name), layout.reader() if layout else _copy)
+
+    def user_ring(self, name: str) -> UserRing:
+        """A writer to a user ring buffer; takes values of the type that RECORD_TYPE names, and bytes."""
+        return UserRing(self._map(name), self.spec.records.get(name))
+
+    def _map(self, name: str) -> Map:
+        found = self.maps.get(name)
+        if found is None:
+            raise ObjectError(f"{self.spec.source}: no map `{printable(name)}`; there are {', '.join(self.maps)}")
+        return found
 
     def close(self) -> None:
         """Close all programs and maps. Links are the caller's. Closing twice does nothing."""
@@ -189,6 +233,7 @@ class _Loader:
         unknown = sorted(set(self._shared) - set(spec.maps))
         if unknown:
             raise ObjectError(f"{spec.source}: no map `{printable(unknown[0])}` to be replaced")
+        choose_buffers(spec, self._shared)
         if ".kconfig" in spec.maps:
             self._resolve().fill_kconfig()
         btf = self._load_btf()

@@ -19,6 +19,8 @@ class Codec:
         kind: int, uint, bool, float, chars, enum, struct, union, array, ptr or bytes.
         size: in bytes.
         code: the struct module's code for the raw value.
+        element, count: of an array.
+        bits: of a bitfield: its first bit, counted from bit 0 of the first byte, its width, whether it has a sign.
         weight: of how many single values its value consists: a measure of the work.
     """
 
@@ -35,6 +37,9 @@ class Codec:
     ) -> None:
         self.kind, self.size, self.code = kind, size, code
         self.read, self.write = read, write
+        self.element: Codec | None = None
+        self.count = 0
+        self.bits: tuple[int, int, bool] | None = None
         self._struct = struct.Struct(order + code)
 
     def unpack_value(self, data: Buffer) -> Any:
@@ -65,14 +70,16 @@ def bitfield(big_endian: bool, start: int, width: int, signed: bool) -> Codec:
 
     def read(raw: bytes) -> int:
         value = int.from_bytes(raw, order) >> shift & mask
-        return value - (1 << width) if signed and value >> (width - 1) & 1 else value
+        return value - (1 << width) if signed and value << 1 >> width else value
 
     def write(value: int) -> bytes:
         if not -(1 << (width - 1) if signed else 0) <= value <= (mask >> 1 if signed else mask):
             raise ValueError(f"does not fit in {width} bits")
         return ((value & mask) << shift).to_bytes(size, order)
 
-    return Codec("int" if signed else "uint", size, f"{size}s", "<", read, write)
+    codec = Codec("int" if signed else "uint", size, f"{size}s", "<", read, write)
+    codec.bits = (start, width, signed)
+    return codec
 
 
 def _text(value: Any) -> bytes:
@@ -106,6 +113,7 @@ def array(element: Codec, count: int, order: str) -> Codec:
             raise ValueError(f"{len(values)} elements, expected {count}")
         return b"".join([element.pack_value(v) for v in values])
 
-    made = Codec("array", size, f"{size}s", order, read, write)
-    made.weight = 1 + count * element.weight
-    return made
+    codec = Codec("array", size, f"{size}s", order, read, write)
+    codec.element, codec.count = element, count
+    codec.weight = 1 + count * element.weight
+    return codec

@@ -2,26 +2,26 @@
 
 A `Codec` turns the bytes of one type into a Python value and back: integers, ``bytes`` for arrays of
 char, tuples for other arrays, records for structs. A `RecordLayout` is the codec of a struct or union.
-What a decoder needs is worked out once; decoding a record is then one ``Struct.unpack_from`` and one
-small conversion for each field that is not a plain number.
+How its records are taken apart is worked out when the first is decoded: see `pybpfload.btf.record`.
 
 Records may end early: when the last member is an array of char, only its used bytes need be there.
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cached_property
 from operator import itemgetter
 from typing import Any, Callable, NamedTuple
 
 from pybpfload.btf import types as t
 from pybpfload.btf.blob import Btf
 from pybpfload.btf.codec import Buffer, Codec, array, bitfield, chars
+from pybpfload.btf.record import Record, RecordReader, check_names, loop_reader, make_reader
 from pybpfload.btf.types import Kind
 from pybpfload.errors import BtfError, RecordError, printable
 
-__all__ = ["Codec", "Field", "Record", "RecordLayout", "codec_of", "layout_of"]
+__all__ = ["Codec", "Field", "Record", "RecordLayout", "RecordReader", "codec_of", "layout_of"]
 
 MAX_DEPTH = 32
 MAX_FIELDS = 1 << 16
@@ -63,28 +63,6 @@ class Field(NamedTuple):
     enum: dict[int, str] | None = None
 
 
-class Record(tuple):  # type: ignore[type-arg]
-    """A decoded struct: a tuple whose values also have names, as attributes and as ``record["name"]``."""
-
-    __slots__ = ()
-    names: tuple[str, ...] = ()
-
-    def __getitem__(self, key: Any) -> Any:
-        if isinstance(key, str):
-            try:
-                key = self.names.index(key)
-            except ValueError:
-                raise KeyError(key) from None
-        return tuple.__getitem__(self, key)
-
-    def asdict(self) -> dict[str, Any]:
-        """The values by name, nested records too."""
-        return {n: v.asdict() if isinstance(v, Record) else v for n, v in zip(self.names, self)}
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{n}={v!r}' for n, v in zip(self.names, self))})"
-
-
 class RecordLayout(Codec):
     """The layout of a struct or union, with its decoder.
 
@@ -93,6 +71,7 @@ class RecordLayout(Codec):
         size: in bytes, of a whole record.
         min_size: how short a record may be: where the last member begins, when that is an array of char.
         fields: in order of offset as declared; the members of anonymous members stand in their place.
+        has_tail: whether the last member may be short. tail_size: its size if so, else 0.
     """
 
     def __init__(self, btf: Btf, composite: t.Composite, depth: int = 0) -> None:
@@ -106,50 +85,33 @@ class RecordLayout(Codec):
         self.btf = btf
         self.type_id = composite.id
         self.fields: tuple[Field, ...] = tuple(_fields(btf, composite, 0, depth))
-        if len({f.name for f in self.fields}) != len(self.fields):
-            raise BtfError(f"{btf.name}: {btf.describe(composite.id)} has two members of one name")
+        where = f"{btf.name}: {btf.describe(composite.id)}"
+        self.names = tuple([f.name for f in self.fields])
+        self._by_name = {f.name: f for f in self.fields}
+        if len(self._by_name) != len(self.fields):
+            raise BtfError(f"{where} has two members of one name")
+        self.weight = 1 + sum([f.codec.weight for f in self.fields])
         for f in self.fields:
             if f.offset + f.size > self.size:
                 raise BtfError(
-                    f"{btf.name}: {btf.describe(composite.id)}: member `{printable(f.name)}` of {f.size} bytes at "
-                    f"{f.offset} does not fit in {self.size}"
+                    f"{where}: member `{printable(f.name)}` of {f.size} bytes at {f.offset} does not fit in {self.size}"
                 )
-        self.weight = 1 + sum([f.codec.weight for f in self.fields])
-        self.names = tuple([f.name for f in self.fields])
-        self._by_name = {f.name: f for f in self.fields}
         self.min_size = self.size
-        self._is_union = is_union
         if is_union:
             self.min_size = min([self.size, *(_min_size(f) for f in self.fields)])
         last = self.fields[-1] if self.fields else None
         ends = [f.offset + f.size for f in self.fields[:-1]]
         if last and last.kind == "chars" and not is_union and last.offset >= max(ends, default=0):
             self.min_size = last.offset
-        # Where the text at the end ends: behind it may be padding. 0 when there is none.
-        self._tail = last.offset + last.size if last and not is_union and self.min_size != self.size else 0
-        self._compile(order)
+        self.has_tail = not is_union and self.min_size != self.size
+        self.tail_size = last.size if last and self.has_tail else 0
+        self._order = order
         attributes: dict[str, Any] = {
             name: property(itemgetter(i))
             for i, name in enumerate(self.names)
             if name.isidentifier() and not name.startswith("__") and name not in ("names", "asdict")
         }
         self.record = type(self.name or "Record", (Record,), {**attributes, "names": self.names, "__slots__": ()})
-
-    def _compile(self, order: str) -> None:
-        """One format for all fields that follow each other; the others are read one by one."""
-        fixed, at = "", 0
-        late: list[tuple[int, Codec]] = []
-        converts: list[tuple[int, Callable[[Any], Any]]] = []
-        for i, f in enumerate(self.fields[:-1] if self._tail else self.fields):
-            if f.offset >= at and not late:
-                fixed += f"{f.offset - at}x{f.codec.code}"
-                at = f.offset + f.size
-                if f.codec.read:
-                    converts.append((i, f.codec.read))
-            else:
-                late.append((f.offset, f.codec))
-        self._fixed = struct.Struct(order + fixed)
-        self._late, self._converts = tuple(late), tuple(converts)
 
     def member(self, name: str) -> RecordLayout:
         """The layout of a member that is itself a struct or union.
@@ -171,37 +133,79 @@ class RecordLayout(Codec):
     def __iter__(self) -> Iterator[Field]:
         return iter(self.fields)
 
-    def unpack(self, buffer: Buffer, offset: int, size: int) -> tuple[Any, ...]:
-        """One value for each field, copied out of `buffer`.
-
-        Of a union, a member that would not fit in a short record is None.
+    def reader(
+        self,
+        convert: Mapping[str, Callable[[Any], Any]] | None = None,
+        *,
+        raw: Collection[str] = (),
+        into: Callable[..., Any] | None = None,
+        cut: bool = False,
+    ) -> RecordReader[Any]:
+        """A reader of records, made to measure; make it once.
 
         Args:
-            size: of the record; the rest of a last array of char may be missing.
+            convert: by member: what is called with its value; the result takes its place.
+            raw: arrays of char of which all bytes are wanted, also the NULs at their end.
+            into: what a record becomes: a `Record` when None, or ``tuple``, or ``dict``; or any function, called
+                with one argument for each member, in order.
+            cut: a short last array of char ends at its first NUL. For perf buffers, where up to seven bytes of
+                something else follow it.
+
+        Raises:
+            RecordError: there is no such member.
+        """
+        check_names(self, [*(convert or ()), *raw])
+        if self.kind == "union":
+            return loop_reader(self, convert or {}, raw, into, cut)
+        return make_reader(self, self._order, convert or {}, raw, into, cut)
+
+    @cached_property
+    def unpack(self) -> Callable[..., tuple[Any, ...]]:
+        """``unpack(buffer, offset, size)``: one value for each field, copied out of `buffer`.
+
+        Of a union, a member that would not fit in a short record is None. `size` is the record's; the rest of a
+        last array of char may be missing.
 
         Raises:
             RecordError: the record is too short, or goes beyond the buffer.
         """
-        if size < self.min_size or offset < 0 or offset + size > len(buffer):
-            raise RecordError(
-                f"record of {size} bytes at {offset} of {len(buffer)}: "
-                f"{self.kind} {printable(self.name)} has {self.min_size}..{self.size}"
-            )
-        if self._is_union:
-            return tuple([_part(f, buffer, offset, size) for f in self.fields])
-        values = list(self._fixed.unpack_from(buffer, offset))
-        for i, read in self._converts:
-            values[i] = read(values[i])
-        for at, codec in self._late:
-            values.append(codec.unpack_value(bytes(buffer[offset + at : offset + at + codec.size])))
-        if self._tail:
-            tail = bytes(buffer[offset + self.min_size : offset + min(size, self._tail)])
-            values.append(tail.rstrip(b"\0"))
-        return tuple(values)
+        return self.reader(into=tuple).read
 
-    def decode(self, buffer: Buffer, offset: int = 0, size: int | None = None) -> Any:
-        """As `unpack`, with names: ``record.pid``."""
-        return self.record(self.unpack(buffer, offset, len(buffer) - offset if size is None else size))
+    @cached_property
+    def decode(self) -> Callable[..., Any]:
+        """``decode(buffer, offset=0, size=None)``: as `unpack`, with names: ``record.pid``."""
+        return self._records.read
+
+    @cached_property
+    def _records(self) -> RecordReader[Any]:
+        return self.reader()
+
+    def decode_many(self, buffer: Buffer, count: int | None = None, *, stride: int = 0) -> list[Any]:
+        """The values of records that follow each other in a buffer, `stride` bytes apart or without a gap."""
+        stride = stride or self.size
+        if count is None:
+            count = len(buffer) // stride if stride else 0
+        return self._records.read_many(buffer, 0, count, stride=stride)
+
+    def refuse(self, buffer: Buffer, offset: int, size: int) -> RecordError:
+        """The error of a record that is too short or too long."""
+        return RecordError(
+            f"record of {size} bytes at {offset} of {len(buffer)}: "
+            f"{self.kind} {printable(self.name)} has {self.min_size}..{self.size}"
+        )
+
+    def part(self, f: Field, buffer: Buffer, offset: int, size: int, *, raw: bool = False, cut: bool = False) -> Any:
+        """The value of one field of a record, or None when the record ends before it does."""
+        is_tail = self.has_tail and f is self.fields[-1]
+        start, end = offset + f.offset, offset + min(size, f.offset + f.size)
+        if not is_tail and size < _min_size(f):
+            return None
+        if f.layout:
+            return f.layout.decode(buffer, start, end - start)
+        data = bytes(buffer[start:end])
+        if f.kind != "chars":
+            return f.codec.unpack_value(data)
+        return data if raw else data.partition(b"\0")[0] if cut and is_tail else data.rstrip(b"\0")
 
     def _pack(self, value: Any) -> bytes:
         if not isinstance(value, Mapping):
@@ -221,16 +225,6 @@ class RecordLayout(Codec):
 
 def _min_size(field: Field) -> int:
     return field.offset + (field.layout.min_size if field.layout else field.size)
-
-
-def _part(field: Field, buffer: Buffer, offset: int, size: int) -> Any:
-    """A member of a union, or None when the record ends before it does."""
-    if size < _min_size(field):
-        return None
-    start, end = offset + field.offset, offset + min(size, field.offset + field.size)
-    if field.layout:
-        return field.layout.decode(buffer, start, end - start)
-    return field.codec.unpack_value(bytes(buffer[start:end]))
 
 
 def _fields(btf: Btf, composite: t.Composite, base_bits: int, depth: int) -> Iterator[Field]:

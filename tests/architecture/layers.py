@@ -17,7 +17,11 @@ LIBRARY_LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
     # the kernel half: owns file descriptors
     (("pybpfload.object",), ("pybpfload.listing",)),
     (("pybpfload.links",),),
-    (("pybpfload.progs",), ("pybpfload.ringbuf", "pybpfload.perfbuf"), ("pybpfload.externs",)),
+    (
+        ("pybpfload.progs",),
+        ("pybpfload.events", "pybpfload.buffers", "pybpfload.ringbuf", "pybpfload.perfbuf", "pybpfload.userring"),
+        ("pybpfload.externs",),
+    ),
     (("pybpfload.maps",),),
     (("pybpfload.features",),),
     (("pybpfload._sys",),),
