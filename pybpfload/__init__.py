@@ -37,7 +37,12 @@ if TYPE_CHECKING:
     from pybpfload.links.tracing import attach_raw_tracepoint as attach_raw_tracepoint
     from pybpfload.links.tracing import attach_tracepoint as attach_tracepoint
     from pybpfload.links.uprobe import attach_uprobe as attach_uprobe
-    from pybpfload.maps import Map as Map
+    from pybpfload.maps.array import ArrayMap as ArrayMap
+    from pybpfload.maps.base import Map as Map
+    from pybpfload.maps.cpus import PerCpu as PerCpu
+    from pybpfload.maps.create import create_map as create_map
+    from pybpfload.maps.create import open_map as open_map
+    from pybpfload.maps.hash import HashMap as HashMap
     from pybpfload.object import BpfObject as BpfObject
     from pybpfload.object import load as load
     from pybpfload.objectspec import ObjectSpec as ObjectSpec
@@ -51,12 +56,15 @@ if TYPE_CHECKING:
 
 # name -> the module that has it
 _EXPORTS = {
+    "ArrayMap": "maps.array",
     "BpfObject": "object",
+    "HashMap": "maps.hash",
     "Link": "links.base",
     "LinkSet": "links.base",
-    "Map": "maps",
+    "Map": "maps.base",
     "MapSpec": "spec",
     "ObjectSpec": "objectspec",
+    "PerCpu": "maps.cpus",
     "Program": "progs",
     "ProgramSpec": "spec",
     "RecordLayout": "btf.layout",
@@ -65,19 +73,24 @@ _EXPORTS = {
     "attach_raw_tracepoint": "links.tracing",
     "attach_tracepoint": "links.tracing",
     "attach_uprobe": "links.uprobe",
+    "create_map": "maps.create",
     "kernel_btf": "targets",
     "load": "object",
+    "open_map": "maps.create",
     "read_btf": "targets",
     "read_object": "objectspec",
 }
 
 __all__ = [
+    "ArrayMap",
     "BpfObject",
+    "HashMap",
     "Link",
     "LinkSet",
     "Map",
     "MapSpec",
     "ObjectSpec",
+    "PerCpu",
     "Program",
     "ProgramSpec",
     "RecordLayout",
@@ -87,8 +100,10 @@ __all__ = [
     "attach_raw_tracepoint",
     "attach_tracepoint",
     "attach_uprobe",
+    "create_map",
     "kernel_btf",
     "load",
+    "open_map",
     "read_btf",
     "read_object",
 ]

@@ -6,12 +6,12 @@ contents, then programs, whose references to maps are now file descriptors.
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 
 from pybpfload import insn
-from pybpfload._sys import maps as sys_maps
 from pybpfload._sys import progs as sys_progs
 from pybpfload._sys.fd import Fd
 from pybpfload.btf.blob import Btf
@@ -22,6 +22,8 @@ from pybpfload.features import has
 from pybpfload.linker import LinkedProgram, Relocation, link, needs_kernel_btf
 from pybpfload.links import LinkSet, attach
 from pybpfload.maps import Map, create_map
+from pybpfload.maps.fit import check_fit, pinned_or_new
+from pybpfload.maps.variables import LiveVariables
 from pybpfload.objectspec import ObjectSpec
 from pybpfload.progs import Program, attach_name, load_program
 from pybpfload.ringbuf import RingReader
@@ -35,32 +37,12 @@ from pybpfload.uapi import MapType, ProgFlag, ProgType
 __all__ = ["BpfObject", "load"]
 
 
-class LiveVariables(Mapping[str, object]):
-    """The global variables of a loaded object, as they are right now: each read asks the kernel."""
-
-    def __init__(self, spec: ObjectSpec, maps: Mapping[str, Map]) -> None:
-        self._spec = spec
-        self._maps = maps
-
-    def __getitem__(self, name: str) -> object:
-        var = self._spec.variables.spec(name)
-        own = self._maps[var.map.name]
-        data: bytes = own.memory[: var.offset + var.size] if own.type is MapType.ARENA else own[bytes(4)]
-        return var.codec.unpack_value(data[var.offset : var.offset + var.size])
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._spec.variables)
-
-    def __len__(self) -> int:
-        return len(self._spec.variables)
-
-
 class BpfObject:
     """Maps and programs of one object in the kernel; closing it closes them all.
 
     Attributes:
         maps, programs: by name; programs whose spec says autoload = False are missing.
-        variables: global variables, read from the kernel.
+        variables: global variables, as they are in the kernel; those that are not const can be set.
         struct_ops: what to write into each struct_ops map to have it registered.
         relocations: how each CO-RE relocation was decided.
     """
@@ -69,7 +51,7 @@ class BpfObject:
         self.spec = spec
         self.maps: dict[str, Map] = {}
         self.programs: dict[str, Program] = {}
-        self.variables = LiveVariables(spec, self.maps)
+        self.variables = LiveVariables(spec.variables, self.maps)
         self.relocations: list[Relocation] = []
         self.struct_ops: dict[str, bytes] = {}
         self._stack = ExitStack()
@@ -120,12 +102,20 @@ def _copy(buffer: memoryview, offset: int, size: int) -> bytes:
     return bytes(buffer[offset : offset + size])
 
 
-def load(spec: ObjectSpec, *, maps: Mapping[str, Map] | None = None, kernel_btf: Btf | None = None) -> BpfObject:
+def load(
+    spec: ObjectSpec,
+    *,
+    maps: Mapping[str, Map] | None = None,
+    kernel_btf: Btf | None = None,
+    pin_dir: str | os.PathLike[str] | None = None,
+) -> BpfObject:
     """Create the maps of an object and load its programs.
 
     Args:
         maps: existing maps to be used in place of those of the same names; they stay the caller's.
         kernel_btf: to relocate against; the running kernel's when None, read only if it is needed.
+        pin_dir: a directory on a bpffs. Maps that ask for it (LIBBPF_PIN_BY_NAME) are taken from there if they
+            are pinned there already, and else are pinned there. When None, nothing is pinned.
 
     Raises:
         ObjectError: the object is at fault.
@@ -136,7 +126,7 @@ def load(spec: ObjectSpec, *, maps: Mapping[str, Map] | None = None, kernel_btf:
         raise ObjectError(f"{spec.source}: is {'big' if spec.big_endian else 'little'}-endian, this host is not")
     obj = BpfObject(spec)
     try:
-        _Loader(obj, maps or {}, kernel_btf).run()
+        _Loader(obj, maps or {}, kernel_btf, pin_dir).run()
     except BaseException:
         obj.close()
         raise
@@ -144,9 +134,17 @@ def load(spec: ObjectSpec, *, maps: Mapping[str, Map] | None = None, kernel_btf:
 
 
 class _Loader:
-    def __init__(self, obj: BpfObject, shared: Mapping[str, Map], kernel: Btf | None) -> None:
+    def __init__(
+        self,
+        obj: BpfObject,
+        shared: Mapping[str, Map],
+        kernel: Btf | None,
+        pin_dir: str | os.PathLike[str] | None,
+    ) -> None:
         self._obj, self._spec, self._stack = obj, obj.spec, obj._stack
         self._shared = shared
+        self._pin_dir = pin_dir
+        self._kept: set[str] = set()  # maps that others made: they keep their contents
         self._targets = kernel_types(kernel) if kernel else None
         self._externs: Externs | None = None
         self._values: dict[str, tuple[bytearray, dict[str, int]]] = {}  # of struct_ops maps
@@ -155,6 +153,11 @@ class _Loader:
         self._func_info = True  # whether the BTF in the kernel still has its functions
 
     def run(self) -> None:
+        with ExitStack() as new_pins:  # taken away again if loading fails
+            self._load(new_pins)
+            new_pins.pop_all()
+
+    def _load(self, new_pins: ExitStack) -> None:
         spec, obj = self._spec, self._obj
         unknown = sorted(set(self._shared) - set(spec.maps))
         if unknown:
@@ -167,7 +170,8 @@ class _Loader:
             self._btf_fd = btf.fileno()
         for map_spec in spec.maps.values():
             if map_spec.autocreate:
-                obj.maps[map_spec.name] = self._struct_ops(map_spec) if map_spec.struct_ops else self._map(map_spec)
+                made = self._struct_ops(map_spec) if map_spec.struct_ops else self._map(map_spec, new_pins)
+                obj.maps[map_spec.name] = made
         for program in spec.programs.values():
             if program.autoload and (program.type is not ProgType.STRUCT_OPS or program.name in self._members):
                 obj.programs[program.name] = self._program(program)
@@ -196,17 +200,32 @@ class _Loader:
             # It only serves names and source lines: what needs it will say so.
             return None
 
-    def _map(self, spec: MapSpec) -> Map:
+    def _map(self, spec: MapSpec, new_pins: ExitStack) -> Map:
         shared = self._shared.get(spec.name)
         if shared is not None:
-            for what in ("type", "key_size", "value_size"):
-                ours, theirs = getattr(spec, what), getattr(shared, what)
-                if ours != theirs:
-                    raise ObjectError(
-                        f"{self._spec.source}: map `{printable(spec.name)}`: {what} is {ours!r}, "
-                        f"the one to be used instead has {theirs!r}"
-                    )
+            check_fit(spec, shared, self._spec.source)
+            self._kept.add(spec.name)
             return shared
+        if self._pin_dir is None or not spec.pin_by_name:
+            found, new = self._new_map(spec), True
+        else:
+            path = os.path.join(self._pin_dir, spec.name)
+            found, new = pinned_or_new(spec, path, lambda: self._new_map(spec), self._spec.btf)
+            if new:
+                new_pins.callback(found.unpin, path)
+        self._stack.callback(found.close)
+        if not new:
+            self._kept.add(spec.name)
+        elif spec.type is MapType.ARENA:
+            # Its address has to be known before a program that uses it is verified.
+            found.memory[: len(spec.content or b"")] = bytes(spec.content or b"")
+        elif spec.content is not None:
+            found[0] = bytes(spec.content)
+            if spec.frozen:
+                found.freeze()
+        return found
+
+    def _new_map(self, spec: MapSpec) -> Map:
         is_data = spec.content is not None and spec.type is MapType.ARRAY
         name = _data_map_name(self._spec.name, spec.name) if is_data else spec.name
         inner_fd = -1
@@ -214,16 +233,7 @@ class _Loader:
             if spec.inner is not None:
                 inner = create_map(spec.inner, name=spec.inner.name, btf=self._spec.btf, btf_fd=self._btf_fd)
                 inner_fd = template.enter_context(inner).fileno()
-            created = create_map(spec, name=name, btf=self._spec.btf, btf_fd=self._btf_fd, inner_fd=inner_fd)
-        self._stack.callback(created.close)
-        if spec.type is MapType.ARENA:
-            # Its address has to be known before a program that uses it is verified.
-            created.memory[: len(spec.content or b"")] = bytes(spec.content or b"")
-        elif spec.content is not None:
-            sys_maps.update(created.fileno(), bytes(4), bytes(spec.content))
-            if spec.frozen:
-                sys_maps.freeze(created.fileno(), spec.name)
-        return created
+            return create_map(spec, name=name, btf=self._spec.btf, btf_fd=self._btf_fd, inner_fd=inner_fd)
 
     def _struct_ops(self, spec: MapSpec) -> Map:
         """A map whose value has the type that the kernel gives it; its programs get to know their members."""
@@ -248,13 +258,12 @@ class _Loader:
 
     def _enter_values(self, spec: MapSpec) -> None:
         """The maps or programs that the object puts into a map. Programs that were not loaded are left out."""
-        if spec.name in self._shared or not spec.autocreate:
+        if spec.name in self._kept or not spec.autocreate:
             return
         for index, name in spec.values.items():
             value = self._obj.maps.get(name) if spec.inner else self._obj.programs.get(name)
             if value is not None:
-                key = index.to_bytes(4, sys.byteorder)
-                sys_maps.update(self._obj.maps[spec.name].fileno(), key, value.fileno().to_bytes(4, sys.byteorder))
+                self._obj.maps[spec.name][index.to_bytes(4, sys.byteorder)] = value
 
     def _enter_programs(self, spec: MapSpec) -> None:
         """Write the value with its programs. Without a link this registers it; closing does not undo that."""

@@ -67,7 +67,7 @@ def test_per_cpu_values_are_lists(maps):
     values = list(range(100, 100 + possible_cpus()))
     maps["per_cpu"][7] = values
     assert maps["per_cpu"][7] == values
-    assert maps["per_cpu"].per_cpu_sum(7) == sum(values)
+    assert maps["per_cpu"][7].sum() == sum(values)
 
 
 def test_ring_size_is_rounded_up(maps):
