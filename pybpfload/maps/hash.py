@@ -115,7 +115,7 @@ class HashMap(Keyed, MutableMapping[Any, Any]):
 
     def keys(self) -> KeysView[Any]:
         """The keys."""
-        return KeysView(self)
+        return _Keys(self)
 
     def items(self) -> ItemsView[Any, Any]:
         """Keys and values, read in batches."""
@@ -204,7 +204,18 @@ class HashMap(Keyed, MutableMapping[Any, Any]):
         raise error_of(errno.EAGAIN, f"BPF_MAP_UPDATE_ELEM {self.name}", "the key comes and goes")
 
 
-class _Items(ItemsView[Any, Any]):
+class _Uncounted:
+    """A view that does not say how long it is: `list()` would ask, and have the kernel read everything twice."""
+
+    def __len__(self) -> int:
+        raise TypeError("entries are counted by len(map), which reads them all")
+
+
+class _Keys(_Uncounted, KeysView[Any]):
+    pass
+
+
+class _Items(_Uncounted, ItemsView[Any, Any]):
     _mapping: HashMap
 
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
@@ -213,7 +224,7 @@ class _Items(ItemsView[Any, Any]):
             yield from zip(m._keys_of(chunk.keys), m._values_of(chunk.values))
 
 
-class _Values(ValuesView[Any]):
+class _Values(_Uncounted, ValuesView[Any]):
     _mapping: HashMap
 
     def __iter__(self) -> Iterator[Any]:

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.kernel
 XDP_ABORTED, XDP_REDIRECT = 0, 4
 LOOPBACK = 1
 SO_COOKIE, SO_ATTACH_REUSEPORT_EBPF = 57, 52
-AF_XDP = 44
+AF_XDP, SOL_XDP, XDP_RX_RING = 44, 283, 2
 
 
 def cookie_of(one: socket.socket) -> int:
@@ -88,6 +88,7 @@ def test_cpu_map_holds_queue_sizes():
 def test_xsk_map_takes_af_xdp_sockets():
     """They can be set and taken out; the kernel does not say what is in it."""
     with load_part("map_net", "xsks", "redirects_xsks") as obj, socket.socket(AF_XDP, socket.SOCK_RAW) as xsk:
+        xsk.setsockopt(SOL_XDP, XDP_RX_RING, 64)  # newer kernels want to know where to put packets
         m = obj.maps["xsks"]
         assert run(obj.programs["redirects_xsks"]) == XDP_ABORTED
         m[1] = xsk

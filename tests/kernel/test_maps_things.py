@@ -85,7 +85,7 @@ def test_perf_event_array_leads_to_buffers():
         del events[0]
 
 
-@needs("map:task_storage")
+@needs("storage_values", "map:task_storage")
 def test_task_storage_belongs_to_a_process():
     """Set by pidfd, seen by a program that runs in the task."""
     with load_part("map_things", "of_task", "reads_task", targ_tgid=os.getpid()) as obj:
@@ -110,7 +110,7 @@ def test_task_storage_belongs_to_a_process():
             list(m)
 
 
-@needs("map:inode_storage")
+@needs("storage_values", "map:inode_storage")
 def test_inode_storage_belongs_to_a_file(tmp_path):
     """All who open the file get at the same value."""
     (tmp_path / "one").touch()
@@ -126,7 +126,7 @@ def test_inode_storage_belongs_to_a_file(tmp_path):
             assert other not in obj.maps["of_inode"]
 
 
-@needs("map:inode_storage", "lsm", "bpf_lsm")
+@needs("storage_values", "map:inode_storage", "lsm", "bpf_lsm")
 def test_inode_storage_is_seen_by_lsm_programs(tmp_path):
     """A program that runs when the file is opened reads what we stored with it."""
     (tmp_path / "one").touch()
@@ -138,7 +138,7 @@ def test_inode_storage_is_seen_by_lsm_programs(tmp_path):
         assert obj.variables["found"] == 77
 
 
-@needs("map:cgrp_storage")
+@needs("storage_values", "map:cgrp_storage")
 def test_cgroup_storage_of_programs_belongs_to_a_directory():
     """Set by the cgroup's descriptor, seen by a program that runs in a task of it."""
     with load_part("map_things", "of_cgroup", "reads_cgroup", targ_tgid=os.getpid()) as obj:
@@ -177,6 +177,7 @@ def test_cgroup_local_storage_counts_for_an_attached_program(name):
                 m[{"cgroup_inode_id": 1}] = m[key]
 
 
+@needs("storage_values")
 def test_socket_storage_belongs_to_a_socket():
     """Set by the socket's descriptor, seen by a program that looks at its packets."""
     with load_part("map_things", "of_socket", "reads_socket") as obj, own_cgroup("sk-storage") as fd:

@@ -9,6 +9,7 @@ import pytest
 import pybpfload
 from pybpfload.errors import ObjectError, UnsupportedError
 from pybpfload.linker import link
+from tests.support.needs import needs
 from tests.support.objects import read
 
 pytestmark = pytest.mark.kernel
@@ -20,6 +21,7 @@ def congestion_controls() -> list[str]:
         return file.read().split()
 
 
+@needs("struct_ops_link")
 def test_struct_ops_is_registered_by_writing_its_value():
     """A congestion control written in BPF appears in TCP's list, and goes again."""
     with pybpfload.load(read("struct_ops")) as obj:
@@ -43,6 +45,7 @@ def test_struct_ops_member_that_the_kernel_lacks_must_be_zero():
         pybpfload.load(spec)
 
 
+@needs("struct_ops_link")
 def test_struct_ops_program_that_nothing_refers_to_is_not_loaded():
     """A function of no map has no member to stand for."""
     spec = read("struct_ops")
@@ -61,6 +64,7 @@ def test_struct_ops_that_the_kernel_lacks_is_unsupported():
         pybpfload.load(spec)
 
 
+@needs("arena")
 def test_arena_variables_begin_as_the_object_says():
     """They lie in memory that user space shares."""
     spec = read("arena")
@@ -72,6 +76,7 @@ def test_arena_variables_begin_as_the_object_says():
         assert 99 in (obj.variables["counter"], obj.variables["other"])
 
 
+@needs("arena")
 def test_exception_callback_is_appended_last():
     """The verifier finds the function that a tag names, and the program loads."""
     spec = read("arena")

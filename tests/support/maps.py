@@ -9,9 +9,10 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Callable
 
 import pybpfload
-from pybpfload._sys import attrs, bpf
+from pybpfload._sys import attrs, bpf, syscall
 from pybpfload._sys.fd import Fd
 from pybpfload.uapi import AttachType, Cmd, PerfType
 from tests.support.objects import read
@@ -20,8 +21,8 @@ BPF_OUTPUT, SAMPLE_RAW = 10, 1 << 10  # of enum perf_sw_ids, enum perf_event_sam
 PACKET = bytes(12) + b"\x08\x00" + bytes(50)
 
 
-def load_part(name: str, maps: str = "", programs: str = "", **variables: object) -> pybpfload.BpfObject:
-    """Load some maps and programs of an object: a kernel need not know the others."""
+def part(name: str, maps: str = "", programs: str = "") -> pybpfload.ObjectSpec:
+    """Some maps and programs of an object: a kernel need not know the others."""
     spec = read(name)
     for spec_of_map in spec.maps.values():
         spec_of_map.autocreate = spec_of_map.content is not None or spec_of_map.name in maps.split()
@@ -29,8 +30,13 @@ def load_part(name: str, maps: str = "", programs: str = "", **variables: object
         program.autoload = program.name in programs.split()
     assert set(maps.split()) <= set(spec.maps)
     assert set(programs.split()) <= set(spec.programs)
-    for variable, value in variables.items():
-        spec.variables[variable] = value
+    return spec
+
+
+def load_part(name: str, maps: str = "", programs: str = "", **variables: object) -> pybpfload.BpfObject:
+    """The same, loaded."""
+    spec = part(name, maps, programs)
+    spec.variables.update(variables)
     return pybpfload.load(spec)
 
 
@@ -102,3 +108,18 @@ def own_cgroup(name: str) -> Iterator[int]:
         (root / before.lstrip("/") / "cgroup.procs").write_text(str(os.getpid()))
         os.close(fd)
         place.rmdir()
+
+
+@contextmanager
+def door(replacement: Callable[..., int]) -> Iterator[None]:
+    """Every system call of the library goes to `replacement(kernel, number, *arguments)` meanwhile."""
+    kernel = syscall.door
+
+    def replaced(number: int, *arguments: object) -> int:
+        return replacement(kernel, number, *arguments)
+
+    syscall.door = replaced
+    try:
+        yield
+    finally:
+        syscall.door = kernel
