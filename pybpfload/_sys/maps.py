@@ -58,13 +58,11 @@ def _fail(result: int, command: Cmd, name: str) -> SyscallError:
 def _element(
     command: Cmd, fd: int, key: bytes | None, value: ctypes.Array[ctypes.c_char] | None, flags: int = 0
 ) -> int:
-    attr = attrs.MapElem(map_fd=fd, flags=flags)
-    if key is not None:  # a null pointer is what maps without keys want
-        raw = buffer(key)
-        attr.key = address_of(raw)
-    if value is not None:
-        attr.value = address_of(value)
-    return bpf(command, attr)
+    # A null pointer in place of a key is what maps without keys want.
+    raw = buffer(key) if key is not None else None
+    at_key = address_of(raw) if raw is not None else 0
+    at_value = address_of(value) if value is not None else 0
+    return bpf(command, attrs.MapElem(fd, 0, at_key, at_value, flags))
 
 
 def create(attr: attrs.MapCreate, name: str) -> Fd:

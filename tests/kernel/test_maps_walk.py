@@ -129,7 +129,7 @@ def test_batches_save_system_calls():
                 assert len(list(m.items())) == 64
                 assert len(calls) <= 3
                 m.clear()
-                assert len(calls) <= 6
+                assert len(calls) <= 7
                 assert len(m) == (64 if name == "array" else 0)
 
 

@@ -75,11 +75,13 @@ def open_output_event(cpu: int) -> Fd:
 
 @contextmanager
 def mounted_bpffs(place: Path) -> Iterator[Path]:
-    """A bpffs of its own."""
+    """A folder on a bpffs of its own."""
     place.mkdir()
     subprocess.run(["mount", "-t", "bpf", "bpf", str(place)], check=True)
     try:
-        yield place
+        own = place / "own"  # the kernel puts files of its own beside it
+        own.mkdir()
+        yield own
     finally:
         subprocess.run(["umount", str(place)], check=True)
 
