@@ -26,7 +26,8 @@ READ_ONLY = (MapType.DEVMAP, MapType.DEVMAP_HASH)
 
 def _shown(value: Any) -> str:
     if isinstance(value, MapFlag):
-        return f"{int(value):#x} ({value!r})" if value else "0"
+        names = "|".join([str(flag.name) for flag in MapFlag if value & flag])
+        return f"{int(value):#x} ({names})" if value else "0"
     return value.name if isinstance(value, MapType) else str(value)
 
 

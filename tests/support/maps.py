@@ -44,7 +44,7 @@ def run(program: pybpfload.Program, data: bytes = PACKET) -> int:
     """Run a program once over a packet; gives what it returned."""
     packet = bpf.buffer(data)
     words = bytearray(80)
-    struct.pack_into("=IIIIQQ", words, 0, program.fileno(), 0, len(data), 0, bpf.address_of(packet), 0)
+    struct.pack_into("=IIIIQQ", words, 0, program.fileno(), 0, len(data), 0, bpf.address_of(packet) if data else 0, 0)
     attr = bpf.buffer(bytes(words))
     # The answer lies in the attr itself.
     result = bpf.call(bpf.numbers().bpf, int(Cmd.PROG_TEST_RUN), attr, len(words))
