@@ -138,7 +138,7 @@ class HashMap(Keyed, MutableMapping[Any, Any]):
 
     def clear(self) -> None:
         """Take all entries out. Those that programs add meanwhile may stay."""
-        if has("batch"):
+        if self._walk().may_batch:
             try:
                 for _ in self._walk().batches(remove=True):
                     pass
@@ -168,7 +168,7 @@ class HashMap(Keyed, MutableMapping[Any, Any]):
 
         What has been taken out of the map and not been asked for is gone: exhaust the iterator.
         """
-        if has("batch"):
+        if self._walk().may_batch:
             try:
                 for chunk in self._walk().batches(remove=True):
                     yield from zip(self._keys_of(chunk.keys), self._values_of(chunk.values))
@@ -176,17 +176,17 @@ class HashMap(Keyed, MutableMapping[Any, Any]):
             except SyscallError as error:
                 if not sys_maps.unsupported(error):
                     raise
-        for key in self._walk().keys_one_by_one():
-            raw = self._pop_raw(key)
+        for chunk in self._walk().one_by_one():
+            raw = self._pop_raw(chunk.keys)
             if raw is not None:
-                yield self._unpack_key(key), self._unpack_value(raw)
+                yield self._unpack_key(chunk.keys), self._unpack_value(raw)
 
     def popitem(self) -> tuple[Any, Any]:
         """Take any entry out of the map."""
-        for key in self._walk().keys_one_by_one():
-            raw = self._pop_raw(key)
+        for chunk in self._walk().one_by_one():
+            raw = self._pop_raw(chunk.keys)
             if raw is not None:
-                return self._unpack_key(key), self._unpack_value(raw)
+                return self._unpack_key(chunk.keys), self._unpack_value(raw)
         raise KeyError(f"{self._label} is empty")
 
     def setdefault(self, key: Any, default: Any = None) -> Any:

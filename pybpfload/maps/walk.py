@@ -3,11 +3,12 @@
 The kernel gives the key that follows a key. Of a key that is gone it does not know the place, so it
 gives the first key again: a loop that trusts it may go round for ever, or see keys twice. Most types can
 also be read in batches. Of hash tables the cursor of a batch is a bucket, and each bucket is read once;
-of others it is a key, with the same trouble.
+of others it is a key, with the same trouble; and the order of their keys may change.
 
 What a walk keeps:
 
-- A key that is there all the time is seen exactly once.
+- A key that is there all the time is seen exactly once. (A resizable table that is being resized all the
+  time may hide one.)
 - A key that comes or goes meanwhile is seen once or not at all. One that was taken out and put back
   may be seen again, where a bucket is the cursor.
 - It ends: with an error, if it takes so many steps that the map must be changing faster than it is walked.
@@ -59,18 +60,28 @@ class Walk:
     """One walk through a map: entries as bytes, in chunks.
 
     Attributes:
-        ROUNDS, SPARE: how many steps may be taken: enough to begin anew a few times.
+        PASSES: how often to go through a map whose order is not fixed.
+        ROUNDS, SPARE: how many steps may be taken: enough for the passes, and to begin anew a few times.
     """
 
-    ROUNDS = 4
+    PASSES = 3
+    ROUNDS = 6
     SPARE = 64
 
     def __init__(self, shape: Shape) -> None:
         self._shape = shape
         self._left = self.ROUNDS * shape.max_entries + self.SPARE
         self._seen: set[bytes] = set()
-        self._order: list[bytes] = []  # the keys seen, without those found to be gone
+        self._order: list[bytes] = []  # where the walk has been, without keys that were found to be gone
         self._read: list[bytes] = []  # keys of whole chunks, that are not in the two above yet
+
+    @property
+    def may_batch(self) -> bool:
+        """Whether batches can be tried.
+
+        Not of a resizable table: while it is being resized, the kernel (7.3) may say that there is no entry.
+        """
+        return has("batch") and self._shape.type is not MapType.RHASH
 
     def _step(self, count: int = 1) -> None:
         self._left -= count
@@ -87,34 +98,49 @@ class Walk:
     def _value(self, key: bytes) -> bytes | None:
         return sys_maps.lookup(self._shape.fileno(), self._shape.name, key, self._shape.value_size)
 
-    def _last_that_exists(self) -> bytes | None:
-        """The youngest of the keys seen that the map still has: from there the walk goes on."""
+    def _resume(self) -> bytes | None:
+        """The key after the last one that is still there: from there the walk goes on."""
         while self._order:
             self._step()
-            if self._value(self._order[-1]) is not None:
-                return self._order[-1]
+            key = self._order[-1]
+            following = self._next(key)
+            if self._value(key) is not None:
+                return following
             self._order.pop()
-        return None
-
-    def keys_one_by_one(self) -> Iterator[bytes]:
-        """The keys that were not seen yet, with one system call each."""
-        key = self._next(self._last_that_exists())
-        while key is not None:
-            self._step()
-            if key not in self._seen:
-                self._note(key)
-                yield key
-                key = self._next(key)
-            else:
-                # The kernel began anew: the key where we stood is gone.
-                key = self._next(self._last_that_exists())
+        return self._next(None)
 
     def one_by_one(self) -> Iterator[Chunk]:
-        """The entries that were not seen yet, with two system calls each."""
-        for key in self.keys_one_by_one():
+        """The entries that were not seen yet, with two system calls each.
+
+        The value is read after the key that follows: if it is there, then the key was there, too, when the kernel
+        was asked what follows it. And the caller may delete what is given.
+
+        Where the order of keys can change, the walk is repeated until it finds nothing new: a resizable table moves
+        its entries, and a trie before 6.12 (532d6b36b2bf) may skip some after a key that is gone.
+        """
+        for _ in range(self.PASSES):
+            found = False
+            for chunk in self._one_pass():
+                found = True
+                yield chunk
+            if not found or self._shape.type in BY_BUCKET:
+                return
+            self._order.clear()
+
+    def _one_pass(self) -> Iterator[Chunk]:
+        key = self._resume()
+        while key is not None:
+            self._step()
+            following = self._next(key)
             value = self._value(key)
-            if value is not None:
+            if value is None:
+                key = self._resume()
+                continue
+            self._order.append(key)
+            if key not in self._seen:
+                self._seen.add(key)
                 yield Chunk(0, 1, key, value, b"")
+            key = following
 
     def batches(self, *, remove: bool = False, begin: bytes | None = None) -> Iterator[Chunk]:
         """Chunks as the kernel gives them.
@@ -148,7 +174,7 @@ class Walk:
 
     def entries(self) -> Iterator[Chunk]:
         """All entries: in batches where the kernel and the type have them, else one by one."""
-        if has("batch"):
+        if self.may_batch:
             try:
                 if self._shape.type in BY_BUCKET:
                     for chunk in self.batches():

@@ -211,7 +211,7 @@ def test_map_closed_during_a_walk_ends_it():
     with load_part("map_kinds", "hash") as obj:
         m = obj.maps["hash"]
         m.update({i: i for i in range(64)})
-        walk = m._walk().keys_one_by_one()
+        walk = m._walk().one_by_one()
         next(walk)
         m.close()
         with load_part("map_kinds", "hash"), pytest.raises(ValueError, match="map hash is closed"):

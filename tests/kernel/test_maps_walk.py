@@ -19,7 +19,7 @@ from tests.support.needs import needs
 pytestmark = pytest.mark.kernel
 
 BATCHES = range(Cmd.MAP_LOOKUP_BATCH, Cmd.MAP_DELETE_BATCH + 1)
-NAMES = ["hash", "lru", "routes", pytest.param("resizable", marks=needs("map:rhash"))]
+NAMES = ["hash", "lru", "routes"]
 
 
 def key_of(m, number: int) -> object:
@@ -99,6 +99,27 @@ def test_keys_that_stay_are_seen_once_while_others_come_and_go(name, batches):
                     assert len(seen) == len(set(seen))
 
 
+@needs("map:rhash")
+def test_walk_through_a_table_that_is_resized_ends_and_gives_nothing_twice():
+    """While its entries move, the kernel may hide one: once it stands still, all are there."""
+    with load_part("map_kinds", "resizable") as obj:
+        m = obj.maps["resizable"]
+        for _ in range(20):
+            m.update((number, number) for number in range(64))
+            seen = []
+            for key in m:
+                seen.append(key)
+                del m[key]
+            assert len(seen) == len(set(seen)) <= 64
+            m.clear()
+        m.update((number, number) for number in range(0, 40, 2))
+        with churn(m, range(1, 20, 2)) as rounds:
+            while len(rounds) < 5:
+                keys = list(m.keys())
+                assert len(keys) == len(set(keys))
+        assert dict(m.items()) == {number: number for number in range(0, 40, 2)}
+
+
 @pytest.mark.parametrize("keep", [0, 1, 7])
 @pytest.mark.parametrize("name", NAMES)
 def test_walk_whose_caller_deletes_sees_all(name, keep):
@@ -118,8 +139,8 @@ def test_walk_whose_caller_deletes_sees_all(name, keep):
 
 def test_batches_save_system_calls():
     """Sixty-four entries take one call each to write, read, drain and clear."""
-    with load_part("map_kinds", "hash array routes") as obj:
-        for name in ("hash", "array", "routes"):
+    with load_part("map_kinds", "hash array") as obj:
+        for name in ("hash", "array"):
             m = obj.maps[name]
             pairs = [(key_of(m, i), i) for i in range(64)]
             calls = []
@@ -129,7 +150,7 @@ def test_batches_save_system_calls():
                 assert len(list(m.items())) == 64
                 assert len(calls) <= 3
                 m.clear()
-                assert len(calls) <= 7
+                assert len(calls) <= 6
                 assert len(m) == (64 if name == "array" else 0)
 
 
