@@ -63,9 +63,14 @@ if TYPE_CHECKING:
     from pybpfload.links.usdt import attach_usdt as attach_usdt
     from pybpfload.listing import list_links as list_links
     from pybpfload.listing import list_maps as list_maps
-    from pybpfload.maps import Map as Map
+    from pybpfload.loader import load as load
+    from pybpfload.maps.array import ArrayMap as ArrayMap
+    from pybpfload.maps.base import Map as Map
+    from pybpfload.maps.cpus import PerCpu as PerCpu
+    from pybpfload.maps.create import create_map as create_map
+    from pybpfload.maps.create import open_map as open_map
+    from pybpfload.maps.hash import HashMap as HashMap
     from pybpfload.object import BpfObject as BpfObject
-    from pybpfload.object import load as load
     from pybpfload.objectspec import ObjectSpec as ObjectSpec
     from pybpfload.objectspec import read_object as read_object
     from pybpfload.perfbuf import PerfReader as PerfReader
@@ -84,15 +89,18 @@ if TYPE_CHECKING:
 
 # name -> the module that has it
 _EXPORTS = {
+    "ArrayMap": "maps.array",
     "BpfObject": "object",
     "EventReader": "events",
+    "HashMap": "maps.hash",
     "IterLink": "links.iter",
     "Link": "links.base",
     "LinkInfo": "links.info",
     "LinkSet": "links.base",
-    "Map": "maps",
+    "Map": "maps.base",
     "MapSpec": "spec",
     "ObjectSpec": "objectspec",
+    "PerCpu": "maps.cpus",
     "PerfReader": "perfbuf",
     "Program": "progs.program",
     "ProgramInfo": "progs.info",
@@ -125,21 +133,25 @@ _EXPORTS = {
     "attach_uprobe_multi": "links.uprobe",
     "attach_usdt": "links.usdt",
     "attach_xdp": "links.net",
+    "create_map": "maps.create",
     "kernel_btf": "targets",
     "link_from_id": "links.base",
     "list_links": "listing",
     "list_maps": "listing",
     "list_programs": "progs.info",
-    "load": "object",
+    "load": "loader",
     "open_link": "links.base",
+    "open_map": "maps.create",
     "open_program": "progs.program",
     "read_btf": "targets",
     "read_object": "objectspec",
 }
 
 __all__ = [
+    "ArrayMap",
     "BpfObject",
     "EventReader",
+    "HashMap",
     "IterLink",
     "Link",
     "LinkInfo",
@@ -147,6 +159,7 @@ __all__ = [
     "Map",
     "MapSpec",
     "ObjectSpec",
+    "PerCpu",
     "PerfReader",
     "Program",
     "ProgramInfo",
@@ -180,6 +193,7 @@ __all__ = [
     "attach_uprobe_multi",
     "attach_usdt",
     "attach_xdp",
+    "create_map",
     "kernel_btf",
     "link_from_id",
     "list_links",
@@ -187,6 +201,7 @@ __all__ = [
     "list_programs",
     "load",
     "open_link",
+    "open_map",
     "open_program",
     "read_btf",
     "read_object",

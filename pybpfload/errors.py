@@ -9,6 +9,7 @@
     │ └ RelocationError           program, instruction, symbol
     │   └ CoreError               a CO-RE relocation that cannot be decided
     ├ RecordError                 a record does not fit its type
+    ├ IterationError              a map changes faster than it can be walked
     ├ UnsupportedError            the kernel lacks a feature: its name, its first version
     ├ SyscallError (OSError)      the errno is kept, the call is named
     │ ├ PrivilegeError (PermissionError)
@@ -30,6 +31,7 @@ __all__ = [
     "BpfError",
     "BtfError",
     "CoreError",
+    "IterationError",
     "ObjectError",
     "PrivilegeError",
     "RecordError",
@@ -85,6 +87,10 @@ class CoreError(RelocationError):
 
 class RecordError(BpfError):
     """A record, key or value that does not fit its type."""
+
+
+class IterationError(BpfError):
+    """A walk through a map that would not end: others change it faster than it can be read."""
 
 
 class UnsupportedError(BpfError):

@@ -159,7 +159,7 @@ class PerfReader(EventReader[T]):
         self._keep(*buffer.views)
         self._epoll.register(event.fileno(), select.EPOLLIN)
         key = cpu.to_bytes(4, sys.byteorder)
-        sys_maps.update(array.fileno(), key, event.fileno().to_bytes(4, sys.byteorder))
+        sys_maps.update(array.fileno(), array.name, key, event.fileno().to_bytes(4, sys.byteorder))
         self._resources.callback(_take_out, array, key)
         self._buffers.append(buffer)
 
@@ -259,6 +259,6 @@ class PerfReader(EventReader[T]):
 def _take_out(array: Map, key: bytes) -> None:
     """The map holds the event: without this, the kernel would go on writing for nobody."""
     try:
-        sys_maps.delete(array.fileno(), key)
+        sys_maps.delete(array.fileno(), array.name, key)
     except ValueError:
         pass  # the map was closed before its reader

@@ -39,6 +39,15 @@ class MapElem(Attr):
     _fields_ = [("map_fd", u32), ("pad", u32), ("key", u64), ("value", u64), ("flags", u64)]
 
 
+class MapBatch(Attr):
+    """MAP_*_BATCH. A batch begins at `in_batch`, the place where the one before said it ended in `out_batch`."""
+
+    _fields_ = [
+        ("in_batch", u64), ("out_batch", u64), ("keys", u64), ("values", u64), ("count", u32), ("map_fd", u32),
+        ("elem_flags", u64), ("flags", u64),
+    ]  # fmt: skip
+
+
 class ProgLoad(Attr):
     _fields_ = [
         ("prog_type", u32), ("insn_cnt", u32), ("insns", u64), ("license", u64), ("log_level", u32),

@@ -21,10 +21,10 @@ COMMANDS = {
 }
 
 
-def open_number(kind: str, number: int) -> Fd:
+def open_number(kind: str, number: int, flags: int = 0) -> Fd:
     """BPF_*_GET_FD_BY_ID."""
     command = COMMANDS[kind][1]
-    result = bpf(command, attrs.Id(id=number))
+    result = bpf(command, attrs.Id(id=number, open_flags=flags))
     if result < 0:
         raise error_of(-result, f"BPF_{command.name} {number}")
     return Fd(result, f"{kind} {number}")

@@ -77,12 +77,6 @@ class IterCreate(Attr):
     _fields_ = (("link_fd", u32), ("flags", u32))
 
 
-class Pin(Attr):
-    """OBJ_PIN and OBJ_GET."""
-
-    _fields_ = (("pathname", u64), ("bpf_fd", u32), ("file_flags", u32))
-
-
 class ProgAttach(Attr):
     """PROG_ATTACH and PROG_DETACH."""
 

@@ -7,14 +7,12 @@ others raise.
 from __future__ import annotations
 
 import ctypes
-import os
 import struct
 from collections.abc import Sequence
 
 from pybpfload._sys import attrs
 from pybpfload._sys import link_attrs as la
 from pybpfload._sys.bpf import address_of, bpf, buffer, error_of, get_info
-from pybpfload._sys.fd import Fd
 from pybpfload.uapi import AttachType, Cmd
 
 __all__ = [
@@ -27,11 +25,9 @@ __all__ = [
     "create_tracing",
     "create_uprobe_multi",
     "detach",
-    "get",
     "info",
     "info_with_name",
     "iterate",
-    "pin",
     "prog_attach",
     "prog_detach",
     "prog_query",
@@ -176,23 +172,6 @@ def iterate(link_fd: int, what: str) -> int:
     if result < 0:
         raise error_of(-result, f"BPF_ITER_CREATE {what}")
     return result
-
-
-def pin(fd: int, path: str) -> None:
-    """BPF_OBJ_PIN: a name on a bpffs."""
-    text = buffer(os.fsencode(path) + b"\0")
-    result = bpf(Cmd.OBJ_PIN, la.Pin(pathname=address_of(text), bpf_fd=fd))
-    if result < 0:
-        raise error_of(-result, f"BPF_OBJ_PIN {path}")
-
-
-def get(path: str) -> Fd:
-    """BPF_OBJ_GET of a link."""
-    text = buffer(os.fsencode(path) + b"\0")
-    result = bpf(Cmd.OBJ_GET, la.Pin(pathname=address_of(text)))
-    if result < 0:
-        raise error_of(-result, f"BPF_OBJ_GET {path}")
-    return Fd(result, f"link {path}")
 
 
 def info(link_fd: int) -> la.LinkInfo:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import os
 from typing import NamedTuple
 
 from pybpfload._sys import attrs
@@ -16,13 +15,11 @@ __all__ = [
     "Run",
     "btf_data",
     "enable_stats",
-    "from_path",
     "info",
     "info_arrays",
     "load",
     "load_btf",
     "module_btf_fd",
-    "pin",
     "run",
 ]
 
@@ -201,24 +198,6 @@ def btf_data(number: int) -> bytes:
         data = (ctypes.c_char * head.btf_size)()
         get_info(fd.fileno(), attrs.BtfInfo(btf=address_of(data), btf_size=len(data)), "BTF")
         return bytes(data)
-
-
-def pin(fd: int, path: str) -> None:
-    """BPF_OBJ_PIN."""
-    raw = buffer(os.fsencode(path) + b"\0")
-    result = bpf(Cmd.OBJ_PIN, attrs.ObjPath(pathname=address_of(raw), bpf_fd=fd))
-    if result < 0:
-        detail = "expected a path on a bpffs" if -result in (errno.EPERM, errno.EINVAL) else ""
-        raise error_of(-result, f"BPF_OBJ_PIN {path}", detail)
-
-
-def from_path(path: str) -> Fd:
-    """BPF_OBJ_GET: whatever is pinned there; it need not be a program."""
-    raw = buffer(os.fsencode(path) + b"\0")
-    result = bpf(Cmd.OBJ_GET, attrs.ObjPath(pathname=address_of(raw)))
-    if result < 0:
-        raise error_of(-result, f"BPF_OBJ_GET {path}")
-    return Fd(result, f"program at {path}")
 
 
 def enable_stats() -> Fd:

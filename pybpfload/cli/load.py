@@ -10,9 +10,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any, NamedTuple, TextIO
 
-import pybpfload.object as objects
-from pybpfload import insn
-from pybpfload._sys import progs as sys_progs
+from pybpfload import insn, loader
+from pybpfload._sys import pins
 from pybpfload.btf.blob import Btf
 from pybpfload.cli.btf import open_btf
 from pybpfload.cli.command import Command, complain, count, table, terminal_width, write_json
@@ -115,7 +114,7 @@ def _create_maps(spec: ObjectSpec, kernel: Btf | None, stack: ExitStack) -> tupl
             # It has no values. A type that it has all the same says what its records are.
             one.key_size = one.value_size = 0
     try:
-        return stack.enter_context(objects.load(spec, kernel_btf=kernel)).maps, {}
+        return stack.enter_context(loader.load(spec, kernel_btf=kernel)).maps, {}
     except (BpfError, OSError) as error:
         first = error
     wanted = [one for one in spec.maps.values() if one.autocreate]
@@ -124,14 +123,14 @@ def _create_maps(spec: ObjectSpec, kernel: Btf | None, stack: ExitStack) -> tupl
         for other in wanted:
             other.autocreate = other is one
         try:
-            objects.load(spec, kernel_btf=kernel).close()
+            loader.load(spec, kernel_btf=kernel).close()
         except (BpfError, OSError) as error:
             trouble[one.name] = error
     for one in wanted:
         one.autocreate = one.name not in trouble
     if not trouble:
         raise first  # it was no map's fault
-    return stack.enter_context(objects.load(spec, kernel_btf=kernel)).maps, trouble
+    return stack.enter_context(loader.load(spec, kernel_btf=kernel)).maps, trouble
 
 
 def _slots(spec: ObjectSpec, program: ProgramSpec) -> int | None:
@@ -147,7 +146,7 @@ def _load(spec: ObjectSpec, name: str, maps: dict[str, Map], kernel: Btf | None,
     # A struct_ops map is no map before its programs are there: each load makes its own.
     shared = {n: m for n, m in maps.items() if not spec.maps[n].struct_ops}
     try:
-        obj = stack.enter_context(objects.load(spec, maps=shared, kernel_btf=kernel))
+        obj = stack.enter_context(loader.load(spec, maps=shared, kernel_btf=kernel))
     except (BpfError, OSError) as error:
         return verdict._replace(error=error)
     program = obj.programs.get(name)
@@ -191,7 +190,7 @@ def _pin(folder: str, maps: dict[str, Map], verdicts: list[Verdict]) -> None:
                 created.append(place)
         for path, fd in rows:
             head, _, name = path.rpartition("/")
-            sys_progs.pin(fd, f"{head}/{name.replace('.', '_')}")
+            pins.pin(fd, f"{head}/{name.replace('.', '_')}")
             made.append(f"{head}/{name.replace('.', '_')}")
     except BaseException:
         for path in made:

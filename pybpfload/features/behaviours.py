@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 import struct
 from typing import Callable
 
@@ -93,6 +94,18 @@ def _lookup_and_delete() -> bool:
     with map_of(MapType.HASH) as fd:
         words = struct.pack("=IIQQQ", fd, 0, bpf.address_of(key), bpf.address_of(value), 0)
         return is_errno(bpf.raw(Cmd.MAP_LOOKUP_AND_DELETE_ELEM, words), errno.ENOENT)
+
+
+def _storage_values() -> bool:
+    with sys_progs.load_btf(encode((t.Int(1, "int", 4, 32, 0, 1),)), "probe") as btf, socket.socket() as owner:
+        types = {"btf_fd": btf.fileno(), "btf_key_type_id": 1, "btf_value_type_id": 1}
+        with map_of(MapType.SK_STORAGE, 4, 4, 0, map_flags=MapFlag.NO_PREALLOC, **types) as fd:
+            key, value = bpf.buffer(struct.pack("=i", owner.fileno())), bpf.buffer(bytes(4))
+            words = struct.pack("=IIQQQ", fd, 0, bpf.address_of(key), bpf.address_of(value), 0)
+            result = bpf.raw(Cmd.MAP_UPDATE_ELEM, words)
+            if result < 0:
+                raise bpf.error_of(-result, "BPF_MAP_UPDATE_ELEM sk_storage")
+            return True
 
 
 def _global_data() -> bool:
@@ -242,6 +255,8 @@ BEHAVIOURS: dict[str, Feature] = {
     "batch": Feature("batches of map elements", "5.6", _batch(MapType.HASH)),
     "batch_percpu_array": Feature("batches of per-CPU arrays", "5.13", _batch(MapType.PERCPU_ARRAY)),
     "lookup_and_delete": Feature("lookup and delete in hashes", "5.14", _lookup_and_delete),
+    # Kernels from 7.x on allocate them without locks, which takes a processor with cmpxchg16b.
+    "storage_values": Feature("values of storage maps", "5.2", _storage_values),
     "ringbuf": MAP_TYPES["map:ringbuf"],
     "user_ringbuf": MAP_TYPES["map:user_ringbuf"],
     "arena": MAP_TYPES["map:arena"],

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Any, Callable
 
-from pybpfload._sys import ids
+from pybpfload._sys import ids, pins
 from pybpfload._sys import links as sys_links
 from pybpfload._sys.fd import Fd
 from pybpfload.errors import AttachError, UnsupportedError, printable
@@ -123,7 +123,7 @@ class Link:
         Raises:
             UnsupportedError: this kind is no BPF link.
         """
-        sys_links.pin(self._one("a pin"), os.fspath(path))
+        pins.pin(self._one("a pin"), os.fspath(path))
 
     def detach(self) -> None:
         """Detach the program now, even if the link is pinned or others have it open too.
@@ -221,7 +221,7 @@ def open_link(path: str | os.PathLike[str]) -> Link:
         SyscallError: nothing is pinned there.
         AttachError: what is pinned there is no link.
     """
-    fd = sys_links.get(os.fspath(path))
+    fd = pins.open_pinned(os.fspath(path), "link")
     try:
         if os.readlink(f"/proc/self/fd/{fd.fileno()}") not in ("anon_inode:bpf_link", "anon_inode:bpf-link"):
             raise AttachError("?", os.fspath(path), "what is pinned there is no link")

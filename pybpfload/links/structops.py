@@ -65,7 +65,7 @@ def attach_struct_ops(map: Map, value: bytes, *, kind: str | None = None) -> Str
 
 def _set(map: Map, value: bytes, linked: bool) -> None:
     try:
-        sys_maps.update(map.fileno(), KEY, value)
+        sys_maps.update(map.fileno(), map.name, KEY, value)
     except OSError as error:
         # A map of links keeps its value when its link goes, and takes it only once.
         if not linked or error.errno != errno.EBUSY:
@@ -73,4 +73,4 @@ def _set(map: Map, value: bytes, linked: bool) -> None:
 
 
 def _unregister(map: Fd) -> None:
-    sys_maps.delete(map.fileno(), KEY)
+    sys_maps.delete(map.fileno(), "", KEY)

@@ -50,7 +50,7 @@ class _Rows:
                     "one more row",
                     f"all {self._map.max_entries} are in use: define BPF_USDT_MAX_SPEC_CNT larger",
                 )
-            sys_maps.update(self._map.fileno(), struct.pack("=I", number), spec)
+            sys_maps.update(self._map.fileno(), self._map.name, struct.pack("=I", number), spec)
             self._numbers[spec] = number
         self._users[spec] = self._users.get(spec, 0) + 1
         return number
@@ -143,7 +143,7 @@ def _attach(
                     _rows.pop(number, None)
         for key in addresses:
             try:
-                sys_maps.delete(program.maps[BY_ADDRESS].fileno(), key)
+                sys_maps.delete(program.maps[BY_ADDRESS].fileno(), BY_ADDRESS, key)
             except ValueError:
                 return  # the map is closed, and with it the object
 
@@ -192,5 +192,5 @@ def _enter_addresses(
             if address is None:
                 raise UnsupportedError(f"mapping of {path} in process {pid}")
         key = struct.pack("=Q", address)
-        sys_maps.update(by_address.fileno(), key, struct.pack("=I", number))
+        sys_maps.update(by_address.fileno(), by_address.name, key, struct.pack("=I", number))
         entered.append(key)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from pybpfload._sys import ids
+from pybpfload._sys import ids, pins
 from pybpfload._sys import progs as sys_progs
 from pybpfload._sys.fd import Fd
 from pybpfload.errors import ObjectError, printable
@@ -153,7 +153,7 @@ class Program:
         Raises:
             SyscallError: EEXIST when there is something; EPERM when this is no bpffs.
         """
-        sys_progs.pin(self.fileno(), os.fspath(path))
+        pins.pin(self.fileno(), os.fspath(path))
 
     def unpin(self, path: str | os.PathLike[str]) -> None:
         """Take a name away again; the program stays as long as anybody has it.
@@ -180,7 +180,7 @@ def open_program(which: str | os.PathLike[str] | int) -> Program:
 
     Kernel: 4.4 by path, 4.13 by id.
     """
-    fd = ids.open_number("program", which) if isinstance(which, int) else sys_progs.from_path(os.fspath(which))
+    fd = ids.open_number("program", which) if isinstance(which, int) else pins.open_pinned(os.fspath(which), "program")
     try:
         if os.readlink(f"/proc/self/fd/{fd.fileno()}") not in ("anon_inode:bpf-prog", "anon_inode:bpf_prog"):
             raise ObjectError(f"{which}: what is pinned there is no program")

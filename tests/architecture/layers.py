@@ -15,7 +15,7 @@ LIBRARY_LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("pybpfload", "pybpfload.__main__"),),
     (("pybpfload.cli",),),
     # the kernel half: owns file descriptors
-    (("pybpfload.object",), ("pybpfload.listing",)),
+    (("pybpfload.loader", "pybpfload.object"), ("pybpfload.listing",)),
     (("pybpfload.links",),),
     (
         ("pybpfload.progs",),

@@ -131,7 +131,7 @@ def test_old_kernels_btf_is_sanitised_until_it_loads(monkeypatch):
             raise bpf.error_of(22, "BPF_BTF_LOAD")
         return real(data, name)
 
-    monkeypatch.setattr("pybpfload.object.has", lacks)
+    monkeypatch.setattr("pybpfload.loader.has", lacks)
     monkeypatch.setattr("pybpfload._sys.progs.load_btf", refuses_first)
     # Functions are typedefs now: the programs have to do without func_info.
     with pybpfload.load(read("tracepoint")) as obj:

@@ -107,7 +107,7 @@ def test_load_without_privilege_is_a_privilege_error():
         "except PrivilegeError as error:\n    print(isinstance(error, PermissionError), error.errno, error)\n"
     )
     # Python and the package may lie where nobody can go: everything is imported before the privileges go.
-    drop = "import os; import pybpfload.object; os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
+    drop = "import os; import pybpfload.loader; os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
     assert setpriv
     done = subprocess.run(
         [sys.executable, "-c", drop + code], input=path_of("tracepoint").read_bytes(), capture_output=True, check=True

@@ -13,6 +13,7 @@ from pybpfload.errors import ObjectError, PrivilegeError, RecordError, SyscallEr
 from pybpfload.maps import possible_cpus
 from pybpfload.uapi import UpdateFlag
 from tests.support.gates import require_tool
+from tests.support.maps import load_part, part, run
 from tests.support.objects import read
 
 pytestmark = pytest.mark.kernel
@@ -67,7 +68,7 @@ def test_per_cpu_values_are_lists(maps):
     values = list(range(100, 100 + possible_cpus()))
     maps["per_cpu"][7] = values
     assert maps["per_cpu"][7] == values
-    assert maps["per_cpu"].per_cpu_sum(7) == sum(values)
+    assert maps["per_cpu"][7].sum() == sum(values)
 
 
 def test_ring_size_is_rounded_up(maps):
@@ -103,17 +104,21 @@ def test_bpftool_sees_names_types_and_values(maps):
 
 def test_map_shared_with_another_object_is_one_map():
     """maps= puts an existing map in the place of a new one."""
-    with pybpfload.load(read("tracepoint")) as first:
-        with pybpfload.load(read("tracepoint"), maps={"hits": first.maps["hits"]}) as second:
-            assert second.maps["hits"].id == first.maps["hits"].id
-        first.maps["hits"][0] = 5
-        assert first.maps["hits"][0] == 5
+    with load_part("map_kinds", "hash", "counts_hash") as first:
+        spec = part("map_kinds", "hash", "counts_hash")
+        with pybpfload.load(spec, maps={"hash": first.maps["hash"]}) as second:
+            assert second.maps["hash"].id == first.maps["hash"].id
+            run(second.programs["counts_hash"])
+        assert first.maps["hash"][7] == 1
 
 
 def test_map_shared_that_does_not_fit_is_refused(maps):
-    """The error says which property differs."""
-    with pytest.raises(ObjectError, match=r"map `hits`: type is .*ARRAY.*has .*HASH"):
-        pybpfload.load(read("tracepoint"), maps={"hits": maps["typed"]})
+    """The error names each property that differs."""
+    expected = r"map `hash`: key_size is 4, the existing one has 12; value_size is 8, the existing one has 16"
+    with pytest.raises(ObjectError, match=expected):
+        pybpfload.load(part("map_kinds", "hash"), maps={"hash": maps["typed"]})
+    with pytest.raises(ObjectError, match=r"map `hash`: type is HASH, the existing one has PERCPU_HASH; value_size"):
+        pybpfload.load(part("map_kinds", "hash"), maps={"hash": maps["per_cpu"]})
 
 
 def test_closed_map_says_so(maps):

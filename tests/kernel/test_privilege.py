@@ -17,7 +17,7 @@ pytestmark = pytest.mark.kernel
 # Loads one program after having become what the argument says, and shows the error and its hint.
 CHILD = """
 import ctypes, os, resource, struct, sys
-import pybpfload, pybpfload.object, pybpfload.links
+import pybpfload, pybpfload.loader, pybpfload.links
 from pybpfload.errors import BpfError, PrivilegeError
 spec = pybpfload.read_object(sys.argv[1])
 for program in spec.programs.values():

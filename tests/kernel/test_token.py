@@ -24,7 +24,7 @@ SET_STRING, CREATE = 1, 6
 # Becomes nobody in a user namespace of its own, asks for a bpffs, and loads with what it is given.
 CHILD = """
 import ctypes, os, socket, sys
-import pybpfload, pybpfload.object, pybpfload.links
+import pybpfload, pybpfload.loader, pybpfload.links
 link = socket.socket(fileno=int(sys.argv[1]))
 libc = ctypes.CDLL(None, use_errno=True)
 spec = pybpfload.read_object(sys.argv[2])
