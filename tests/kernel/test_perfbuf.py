@@ -224,7 +224,7 @@ def test_perf_close_takes_the_events_out_of_the_map(obj):
             send(1)
             assert len(reader.poll(5.0)) == 4
         for cpu in cpus:
-            assert not sys_maps.delete(obj.maps["events"].fileno(), cpu.to_bytes(4, sys.byteorder))
+            assert not sys_maps.delete(obj.maps["events"].fileno(), "events", cpu.to_bytes(4, sys.byteorder))
 
 
 def test_perf_of_another_map_type_is_refused(obj):
@@ -263,7 +263,7 @@ def test_perf_failure_leaves_nothing(obj, monkeypatch, step):
     monkeypatch.setattr(syscall, "door", real)
     assert len(calls) > step or step >= 2 * len(sys_perfbuf.online_cpus())
     for cpu in sys_perfbuf.online_cpus():
-        assert not sys_maps.delete(obj.maps["events"].fileno(), cpu.to_bytes(4, sys.byteorder))
+        assert not sys_maps.delete(obj.maps["events"].fileno(), "events", cpu.to_bytes(4, sys.byteorder))
 
 
 def test_perf_too_much_locked_memory_is_said(obj, monkeypatch):

@@ -38,7 +38,6 @@ def test_enum_members_have_the_kernels_values(name):
 # our struct -> a member that is in the right anonymous struct of union bpf_attr
 COMMANDS = {
     attrs.MapCreate: "map_type",
-    la.Pin: "pathname",
     la.ProgAttach: "attach_bpf_fd",
     attrs.MapElem: "key",
     attrs.ProgLoad: "prog_type",

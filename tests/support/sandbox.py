@@ -75,7 +75,9 @@ def bpffs(folder: Path) -> Iterator[Path]:
     folder.mkdir(exist_ok=True)
     subprocess.run(["mount", "-t", "bpf", "none", str(folder)], check=True)
     try:
-        yield folder
+        own = folder / "own"  # the kernel puts files of its own beside it
+        own.mkdir()
+        yield own
     finally:
         subprocess.run(["umount", str(folder)], check=True)
 

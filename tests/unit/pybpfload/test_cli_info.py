@@ -77,7 +77,7 @@ def test_info_maps_are_what_bpftool_reads_in_btf(name, capsys):
         members = {m["name"]: types[types[m["type_id"]]["type_id"]] for m in types[var["type_id"]]["members"]}
         found = maps[var["name"]]
         assert MapType[found["type"]] == members["type"]["nr_elems"]
-        assert found["max_entries"] == members["max_entries"]["nr_elems"]
+        assert found["max_entries"] == members.get("max_entries", {"nr_elems": 0})["nr_elems"]
         flags = sum(MapFlag[flag] for flag in found["flags"])
         assert flags == members.get("map_flags", {"nr_elems": 0})["nr_elems"]
         for part in ("key", "value"):
