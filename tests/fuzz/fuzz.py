@@ -149,7 +149,7 @@ def _atheris(options: argparse.Namespace) -> int:
 
     with atheris.instrument_imports(include=["pybpfload", "elftools"], enable_loader_override=False):
         import pybpfload.objectspec
-        import pybpfload.symbols  # noqa: F401
+        import pybpfload.symbols.usdt  # noqa: F401
         from tests.fuzz.targets import TARGETS
     from tests.fuzz.harness import Harness
     from tests.fuzz.mutate import MAX_SIZE, mutate

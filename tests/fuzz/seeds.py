@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import struct
 import sys
 from functools import cache
 from pathlib import Path
 
 from pybpfload.elf import ElfFile
+from tests.support.elfmaker import ALLOC, EXEC, FUNC, GLOBAL, PROGBITS, Elf
 from tests.support.embedded import embedded_objects
 from tests.support.objects import DATA
 from tests.support.types import Types
@@ -71,9 +73,21 @@ def kernel() -> Types:
     return made
 
 
+def _with_usdt() -> bytes:
+    """A file with one USDT probe, as <sys/sdt.h> makes it."""
+    elf = Elf()
+    code = elf.section(".text", PROGBITS, ALLOC | EXEC, b"\x90\xc3")
+    elf.symbol("main", FUNC | GLOBAL, code, 0, 2)
+    content = struct.pack("<QQQ", 0, 0, 0) + b"provider\0name\0-4@%edi 8@-8(%rbp) 4@$5\0"
+    content += bytes(-len(content) % 4)
+    elf.section(".note.stapsdt", 7, 0, struct.pack("<III", 8, len(content), 3) + b"stapsdt\0" + content)
+    return elf.build()
+
+
 def elfs(*, tools: bool = False) -> tuple[bytes, ...]:
     """ELF files with symbols."""
     found = [data for data in objects() if len(data) < 6000]
+    found.append(_with_usdt())
     for path in (Path(sys.executable), Path("/bin/true")) if tools else ():
         data = path.read_bytes() if path.is_file() else b""
         if 0 < len(data) <= MAX_OBJECT:

@@ -7,10 +7,13 @@ so is a result; anything else is a finding, and so is an assertion here that fai
 from __future__ import annotations
 
 import itertools
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Callable
 
-from pybpfload import kconfig, symbols
+from pybpfload import kconfig
 from pybpfload.btf import Btf
 from pybpfload.btf import types as t
 from pybpfload.btf.dump import dump_all, dump_type, type_name
@@ -18,12 +21,14 @@ from pybpfload.btf.encode import encode
 from pybpfload.btf.ext import BtfExt
 from pybpfload.btf.layout import codec_of, layout_of
 from pybpfload.core import Resolver
-from pybpfload.elf import ElfFile
 from pybpfload.errors import ObjectError, RecordError, UnsupportedError
 from pybpfload.linker import link, named_relocations, needs_kernel_btf
 from pybpfload.objectspec import ObjectSpec, read_object
 from pybpfload.sanitise import RULES, kernel_view
 from pybpfload.structops import find_struct
+from pybpfload.symbols import SymbolFile
+from pybpfload.symbols.usdt import usdt_sites
+from pybpfload.symbols.usdt_args import parse_arguments
 from pybpfload.targets import KernelTypes, read_btf
 from tests.fuzz import seeds
 from tests.unit.pybpfload.test_btf_layout import event_types
@@ -214,13 +219,27 @@ def read_records(data: bytes) -> None:
 
 def find_symbols(data: bytes) -> None:
     """An executable, whose symbols are searched."""
-    elf = ElfFile(data, "file")
-    names = {s.name for table in symbols.TABLES for s in elf.symbols(elf.section(table))[:20]}
-    for name in sorted(names | {"main", ""})[:12]:
-        try:
-            symbols._search(elf, name)
-        except ObjectError:
-            continue
+    with _in_file(data) as path, SymbolFile(path) as file:
+        names = {name for table in file.tables() for name in itertools.islice(table.names(), 20)}
+        for name in sorted(names | {"main", ""})[:12]:
+            with suppress(ObjectError):
+                file.offsets([name])
+        with suppress(ObjectError):
+            file.matching("*a*")
+        with suppress(ObjectError):
+            for site in usdt_sites(file.image)[:20]:
+                parse_arguments(site.arguments, file.image.elf.machine)
+
+
+@contextmanager
+def _in_file(data: bytes) -> Iterator[str]:
+    """The path of a file in memory."""
+    fd = os.memfd_create("input", os.MFD_CLOEXEC)
+    try:
+        os.write(fd, data)
+        yield f"/proc/self/fd/{fd}"
+    finally:
+        os.close(fd)
 
 
 def dump_types(data: bytes) -> None:

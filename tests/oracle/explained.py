@@ -10,7 +10,9 @@ import re
 EXPLAINED = {
     "legacy maps": r"only libbpf refuses the object: .*legacy map definitions in 'maps' section",
     "unused externs": r"only libbpf refuses the object: .*extern .*(not found in|not resolved)",
-    "freplace": r"only libbpf refuses: .*attach program FD is not set",
+    "freplace": r"only we refuse: .*load\(\) has to know whose function",
+    "uprobes": r"attach_type is 48, of libbpf 0",
+    "uprobe sessions": r"`session`: (type is 2, of libbpf 1|attach_type is 57, of libbpf 0)",
 }
 
 

@@ -9,7 +9,7 @@ from pybpfload.btf import types as t
 from pybpfload.btf.encode import placeholder
 from tests.support.loads import Load, Loads
 
-MMAPABLE = 1 << 10  # libbpf asks for it on data sections, because skeletons map them
+MMAPABLE = 1 << 10  # of data sections: see the decisions
 AROUND = 3  # slots shown before and after the first that differs
 
 
@@ -51,7 +51,7 @@ def _map_differences(name: str, ours: Loads, theirs: Loads) -> list[str]:
     if a is None or b is None:
         return [f"map `{name}`: only {'libbpf' if a is None else 'we'} create it"]
     if "." in name:
-        b = {**b, "flags": b["flags"] & ~MMAPABLE}
+        a, b = ({**x, "flags": x["flags"] & ~MMAPABLE} for x in (a, b))
     return [
         f"map `{name}`: {key} is {a.get(key)!r}, of libbpf {b.get(key)!r}"
         for key in {**a, **b}
