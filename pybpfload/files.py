@@ -22,9 +22,13 @@ def read_file(path: Path, limit: int) -> bytes:
     """
     parts, total = [], 0
     with open(path, "rb") as file:
-        while part := file.read(CHUNK):
-            parts.append(part)
-            total += len(part)
-            if total > limit:
-                raise ObjectError(f"{printable(os.fspath(path))}: larger than {limit} bytes")
+        try:
+            while part := file.read(CHUNK):
+                parts.append(part)
+                total += len(part)
+                if total > limit:
+                    raise ObjectError(f"{printable(os.fspath(path))}: larger than {limit} bytes")
+        except OSError as error:
+            error.filename = error.filename or os.fspath(path)
+            raise
     return parts[0] if len(parts) == 1 else b"".join(parts)

@@ -23,6 +23,7 @@ __all__ = ["fill_kconfig", "kernel_version", "parse_config", "read_config"]
 TRISTATE = "libbpf_tristate"
 TRISTATE_VALUES = {"n": 0, "y": 1, "m": 2}
 MAX_CONFIG = 16 << 20
+NUMBER = re.compile(r"\s*([-+]?)(?:0[xX]([0-9a-fA-F]+)|(0[0-7]*)|([1-9][0-9]*))")
 
 
 def parse_config(text: str) -> dict[str, str]:
@@ -91,7 +92,7 @@ def fill_kconfig(spec: ObjectParts, made_up: Mapping[str, int], config: Mapping[
         where = f"{spec.source}: extern `{printable(name)}`: "
         variable = spec.variables.spec(name)
         if name in made_up:
-            value = _number(btf, variable.type_id, made_up[name], where)
+            value = _made_up(btf, variable.type_id, made_up[name], where)
         elif name in config:
             value = _value(btf, variable.type_id, config[name], where)
         elif extern.weak:
@@ -126,22 +127,39 @@ def _value(btf: Btf, type_id: int, text: str, where: str) -> object:
             raise ObjectError(shown + f"does not fit {btf.describe(found.id)}")
         raw = text[1:-1].encode("utf-8", "surrogateescape")
         return raw[: found.nelems - 1] if found.nelems else b""
-    try:
-        number = int(text, 0)
-    except ValueError:
-        raise ObjectError(shown + "is no number") from None
+    number = _parse_number(text)
+    if number is None:
+        raise ObjectError(shown + "is no number")
+    return _number(btf, type_id, number, where)
+
+
+def _parse_number(text: str) -> int | None:
+    """As strtoull() reads it with base 0: 0x and 0 say hexadecimal and octal; None when it would not take all of it."""
+    match = NUMBER.fullmatch(text)
+    if match is None:
+        return None
+    sign, hexadecimal, octal, decimal = match.groups()
+    value = int(hexadecimal, 16) if hexadecimal else int(octal, 8) if octal else int(decimal)
+    return -value if sign == "-" else value
+
+
+def _made_up(btf: Btf, type_id: int, number: int, where: str) -> object:
+    """A number of the loader's own, which may be a bool; an option's may not, as in libbpf."""
+    found = btf.skip(type_id)
+    if isinstance(found, t.Int) and found.is_bool and number in (0, 1):
+        return bool(number)
     return _number(btf, type_id, number, where)
 
 
 def _number(btf: Btf, type_id: int, number: int, where: str) -> object:
     found = btf.skip(type_id)
-    if isinstance(found, t.Int) and found.is_bool and number in (0, 1):
-        return bool(number)
     if not isinstance(found, t.Int) or found.is_bool:
         raise ObjectError(f"{where}value {number} does not fit {btf.describe(found.id)}")
     bits = found.size * 8
-    # As libbpf: an unsigned number of full width may stand for a negative one.
     low, high = (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if found.signed else (0, (1 << bits) - 1)
+    if bits == 64 and -(1 << 63) <= number < 1 << 64:
+        # As libbpf: at full width, a number without a sign may stand for a negative one, and the other way round.
+        return (number - low & (1 << 64) - 1) + low
     if not low <= number <= high:
         raise ObjectError(f"{where}value {number} does not fit {bits} bits")
     return number

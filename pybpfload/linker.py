@@ -20,42 +20,23 @@ from pybpfload import insn
 from pybpfload.btf.blob import Btf
 from pybpfload.btf.ext import CoreRelo
 from pybpfload.btf.types import Func
-from pybpfload.core import Resolution, Resolver, patch
+from pybpfload.core import Resolver, patch
 from pybpfload.errors import CoreError, ObjectError, RelocationError, printable
+from pybpfload.relocations import Relocation, Relocations
 from pybpfload.spec import Function, FunctionKey, ObjectParts, ProgramSpec, Ref, RefKind
 
 __all__ = [
     "LinkedProgram",
     "ObjectResolver",
-    "Relocation",
     "core_relocations",
     "link",
     "make_resolver",
-    "named_relocations",
     "needs_kernel_btf",
     "reachable",
 ]
 
 EXCEPTION_TAG = "exception_callback:"
 MAX_SLOTS = 1_000_000  # BPF_COMPLEXITY_LIMIT_INSNS: the kernel takes no longer program
-
-
-class Relocation(NamedTuple):
-    """One CO-RE relocation of a program: as it was decided, or before that, with `resolution.target` None.
-
-    Attributes:
-        slot: of its instruction, in the whole program.
-        function: that holds it.
-        line: the source line, or "".
-        poisoned: the instruction was replaced by a call that no verifier accepts.
-    """
-
-    program: str
-    function: str
-    slot: int
-    line: str
-    resolution: Resolution
-    poisoned: bool
 
 
 class LinkedProgram(NamedTuple):
@@ -74,7 +55,7 @@ class LinkedProgram(NamedTuple):
     functions: list[tuple[FunctionKey, int]]
     func_info: list[tuple[int, int]]
     line_info: list[tuple[int, int, int, int]]
-    relocations: list[Relocation]
+    relocations: Relocations
 
 
 def needs_kernel_btf(spec: ObjectParts, program: ProgramSpec) -> bool:
@@ -169,6 +150,7 @@ class ObjectResolver(Resolver):
     def __init__(self, local: Btf, targets: Iterable[Btf], *, big_endian: bool) -> None:
         super().__init__(local, targets, big_endian=big_endian)
         self._patched: dict[FunctionKey, tuple[bytearray, list[Relocation]]] = {}
+        self._as_named: dict[FunctionKey, list[Relocation]] = {}
 
     def patched(
         self, spec: ObjectParts, program: ProgramSpec, function: Function
@@ -180,6 +162,23 @@ class ObjectResolver(Resolver):
             relocations = [_apply(spec, program, function, code, x, self) for x in core_relocations(spec, function)]
             known = self._patched[function.key] = (code, relocations)
         return known
+
+    def named(self, spec: ObjectParts, program: ProgramSpec) -> Relocations:
+        """Every relocation of a program as the object has it: nothing is decided, no target is needed.
+
+        Raises:
+            RelocationError: as `link`, for malformed relocations.
+        """
+        found, start = Relocations(), 0
+        for key in reachable(spec, program):
+            function = spec.functions[key]
+            known = self._as_named.get(key)
+            if known is None:
+                relos = core_relocations(spec, function)
+                known = self._as_named[key] = [_name(spec, program, function, x, self) for x in relos]
+            found.add(program.name, start, known)
+            start += len(function.code) // insn.SLOT
+        return found
 
 
 def make_resolver(
@@ -232,7 +231,7 @@ def link(
     if resolver is None and any(core_relocations(spec, spec.functions[key]) for key in order):
         resolver = make_resolver(spec, (program,), targets, big_endian=big_endian)
     starts: dict[FunctionKey, int] = {}
-    code, refs, relocations = bytearray(), [], []
+    code, refs, relocations = bytearray(), [], Relocations()
     for key in order:
         starts[key] = start = len(code) // insn.SLOT
         function = spec.functions[key]
@@ -241,7 +240,7 @@ def link(
         else:
             body, relocated = resolver.patched(spec, program, function)
             code += body
-            relocations += [r._replace(program=program.name, slot=start + r.slot) for r in relocated]
+            relocations.add(program.name, start, relocated)
         refs += [
             ref._replace(slot=start + ref.slot)
             for ref in function.refs.values()
@@ -262,28 +261,16 @@ def link(
     return LinkedProgram(program.name, code, refs, functions, func_info, line_info, relocations)
 
 
-def named_relocations(spec: ObjectParts, program: ProgramSpec) -> list[Relocation]:
-    """Every CO-RE relocation of a program as the object has it: nothing is decided, no target is needed.
-
-    Raises:
-        RelocationError: as `link`, for malformed relocations.
-    """
-    relocations: list[Relocation] = []
-    if spec.btf is None or spec.btf_ext is None:
-        return relocations
-    resolver, start = Resolver(spec.btf, (), big_endian=spec.big_endian), 0
-    for key in reachable(spec, program):
-        function = spec.functions[key]
-        for relo in core_relocations(spec, function):
-            slot = (relo.offset - function.offset) // insn.SLOT
-            line = spec.source_line(function.section, relo.offset)
-            try:
-                resolution = resolver.name(relo)
-            except ObjectError as error:
-                raise _located(spec, program, function, slot, line, error) from error
-            relocations.append(Relocation(program.name, function.name, start + slot, line, resolution, False))
-        start += len(function.code) // insn.SLOT
-    return relocations
+def _name(
+    spec: ObjectParts, program: ProgramSpec, function: Function, relo: CoreRelo, resolver: Resolver
+) -> Relocation:
+    slot = (relo.offset - function.offset) // insn.SLOT
+    line = spec.source_line(function.section, relo.offset)
+    try:
+        resolution = resolver.name(relo)
+    except ObjectError as error:
+        raise _located(spec, program, function, slot, line, error) from error
+    return Relocation(program.name, function.name, slot, line, resolution, False)
 
 
 def _apply(

@@ -18,7 +18,14 @@ from pybpfload._sys.token import using
 from pybpfload.btf.blob import Btf
 from pybpfload.btf.types import Kind
 from pybpfload.buffers import choose_buffers
-from pybpfload.errors import ObjectError, PrivilegeError, SyscallError, UnsupportedError, printable
+from pybpfload.errors import (
+    ObjectError,
+    PrivilegeError,
+    RelocationError,
+    SyscallError,
+    UnsupportedError,
+    printable,
+)
 from pybpfload.externs import Externs
 from pybpfload.features import has
 from pybpfload.linker import LinkedProgram, ObjectResolver, link, make_resolver, needs_kernel_btf
@@ -210,6 +217,11 @@ class _Loader:
         if spec.name in self._kept or not spec.autocreate:
             return
         for index, name in spec.values.items():
+            if index >= spec.max_entries:
+                raise ObjectError(
+                    f"{self._spec.source}: map `{printable(spec.name)}`: values[{index}] is beyond its "
+                    f"{spec.max_entries} entries"
+                )
             value = self._obj.maps.get(name) if spec.inner else self._obj.programs.get(name)
             if value is not None:
                 self._obj.maps[spec.name][index.to_bytes(4, sys.byteorder)] = value
@@ -242,7 +254,7 @@ class _Loader:
             self._resolver = make_resolver(self._spec, loaded, self._core or self._kernel())
         linked = link(self._spec, spec, (), resolver=self._resolver)
         self._fill(linked)
-        self._obj.relocations += linked.relocations
+        self._obj.relocations.extend(linked.relocations)
         flags = ProgFlag.SLEEPABLE if spec.flags & Flag.SLEEPABLE else 0
         flags |= ProgFlag.XDP_HAS_FRAGS if spec.flags & Flag.XDP_FRAGS else 0
         by_btf = spec.flags & Flag.ATTACH_BTF and spec.target
@@ -287,6 +299,14 @@ class _Loader:
         """File descriptors and addresses into the instructions that refer to maps and externs."""
         code = linked.code
         for ref in linked.refs:
+            if ref.kind is RefKind.UNDEFINED:
+                # A load of such a symbol is a constant that nobody has set: it stays what the instruction holds.
+                if insn.read(code, ref.slot).code == insn.CALL:
+                    raise RelocationError(
+                        f"{self._spec.source}: program `{printable(linked.name)}` calls `{printable(ref.name)}`, "
+                        "which is not defined"
+                    )
+                continue
             if ref.kind is RefKind.KFUNC:
                 self._resolve().fill_kfunc(code, ref)
                 continue

@@ -9,12 +9,12 @@ from typing import Any, Callable
 from pybpfload.buffers import LOST, open_events
 from pybpfload.errors import ObjectError, printable
 from pybpfload.events import EventReader
-from pybpfload.linker import Relocation
 from pybpfload.links import LinkSet, StructOpsLink, attach, attach_struct_ops
 from pybpfload.maps import Map
 from pybpfload.maps.variables import LiveVariables
 from pybpfload.objectspec import ObjectSpec
 from pybpfload.progs import Program
+from pybpfload.relocations import Relocations
 from pybpfload.ringbuf import RingReader
 from pybpfload.uapi import MapType, ProgType
 from pybpfload.userring import UserRing
@@ -37,7 +37,7 @@ class BpfObject:
         self.maps: dict[str, Map] = {}
         self.programs: dict[str, Program] = {}
         self.variables = LiveVariables(spec.variables, self.maps)
-        self.relocations: list[Relocation] = []
+        self.relocations = Relocations()
         self.struct_ops: dict[str, bytes] = {}
         self._stack = ExitStack()
 

@@ -11,8 +11,9 @@ from pybpfload.btf.blob import Btf
 from pybpfload.errors import RelocationError, printable
 from pybpfload.files import read_file
 from pybpfload.insn import SLOT
-from pybpfload.linker import LinkedProgram, Relocation, link, make_resolver, named_relocations
+from pybpfload.linker import LinkedProgram, ObjectResolver, link, make_resolver
 from pybpfload.reader import fill
+from pybpfload.relocations import Relocations
 from pybpfload.spec import ObjectParts
 from pybpfload.uapi import ProgType
 
@@ -32,16 +33,19 @@ class Relocated(NamedTuple):
     programs: dict[str, LinkedProgram]
 
     @property
-    def relocations(self) -> list[Relocation]:
+    def relocations(self) -> Relocations:
         """Every CO-RE relocation, program by program, in the order of the code."""
-        return [relo for program in self.programs.values() for relo in program.relocations]
+        found = Relocations()
+        for program in self.programs.values():
+            found.extend(program.relocations)
+        return found
 
 
 class ObjectSpec(ObjectParts):
     """What an object file says; change it freely before it is loaded."""
 
     @property
-    def relocations(self) -> list[Relocation]:
+    def relocations(self) -> Relocations:
         """Every CO-RE relocation, program by program, as the object has it: each with ``resolution.target`` None.
 
         `relocate` decides them against a kernel's types.
@@ -49,7 +53,12 @@ class ObjectSpec(ObjectParts):
         Raises:
             RelocationError: a relocation is malformed.
         """
-        return [relo for program in self.programs.values() for relo in named_relocations(self, program)]
+        found = Relocations()
+        if self.btf is not None:
+            resolver = ObjectResolver(self.btf, (), big_endian=self.big_endian)
+            for program in self.programs.values():
+                found.extend(resolver.named(self, program))
+        return found
 
     def relocate(self, *targets: Btf) -> Relocated:
         """The code of all programs as it would be loaded on a kernel with these types.

@@ -31,6 +31,7 @@ __all__ = [
     "StructOps",
     "Variable",
     "Variables",
+    "type_name",
 ]
 
 MAX_LINE = 500  # characters of a source line that are shown
@@ -48,6 +49,7 @@ class RefKind(enum.Enum):
     KFUNC = "kfunc"
     KSYM = "ksym"
     KCONFIG = "kconfig"
+    UNDEFINED = "undefined"  # nobody says what it is
 
 
 class Ref(NamedTuple):
@@ -135,10 +137,16 @@ class StructOps(NamedTuple):
     programs: dict[str, str]
 
 
+def type_name(type: MapType | int) -> str:
+    """``HASH``, or ``type 77``."""
+    return type.name if isinstance(type, MapType) else f"type {type}"
+
+
 class MapSpec:
     """A map to be created.
 
     Attributes:
+        type: a MapType, or a plain number that is newer than this library: then it cannot be created.
         key_type, value_type: ids in the object's BTF, 0 when it says nothing.
         flags: MapFlag bits.
         pin_by_name: whether it asks to be pinned under its name.
@@ -153,7 +161,7 @@ class MapSpec:
     def __init__(
         self,
         name: str,
-        type: MapType,
+        type: MapType | int,
         *,
         key_size: int = 0,
         value_size: int = 0,
@@ -194,7 +202,7 @@ class MapSpec:
         return self.content is not None and bool(self.flags & MapFlag.RDONLY_PROG)
 
     def __repr__(self) -> str:
-        return f"<MapSpec {printable(self.name)} {self.type.name}>"
+        return f"<MapSpec {printable(self.name)} {type_name(self.type)}>"
 
 
 class Variable(NamedTuple):
@@ -216,10 +224,24 @@ class Variables(MutableMapping[str, object]):
 
     def __init__(self) -> None:
         self._all: dict[str, Variable] = {}
+        self._ambiguous: dict[str, list[str]] = {}
 
     def add(self, variable: Variable) -> None:
-        """Enter a variable."""
-        self._all[variable.name] = variable
+        """Enter a variable. Several of one name, which a linker makes of static ones, get longer names."""
+        name = variable.name
+        other = self._all.pop(name, None)
+        if other is not None:
+            self._ambiguous[name] = []
+            self._add_long(other)
+        if name in self._ambiguous:
+            self._add_long(variable)
+        else:
+            self._all[name] = variable
+
+    def _add_long(self, variable: Variable) -> None:
+        long = f"{variable.name}@{variable.map.name}+{variable.offset}"
+        self._ambiguous[variable.name].append(long)
+        self._all[long] = variable
 
     def spec(self, name: str) -> Variable:
         """Where a variable lies.
@@ -228,6 +250,8 @@ class Variables(MutableMapping[str, object]):
             KeyError: there is none; says what comes closest.
         """
         found = self._all.get(name)
+        if found is None and name in self._ambiguous:
+            raise KeyError(f"several variables `{printable(name)}`: {', '.join(map(printable, self._ambiguous[name]))}")
         if found is None:
             close = closest(name, self._all)
             hint = f"; closest is `{printable(close)}`" if close else ""
@@ -282,6 +306,7 @@ class ObjectParts:
         programs, maps, variables, externs: by name.
         data: the maps that hold data sections, by section.
         functions: all code, by section and offset.
+        aliases: further names of functions, which make programs of their own.
         btf, btf_ext: None when the object has none.
         records: map name to the layout of its records, from RECORD_TYPE anchors.
         license: what the ``license`` section says.
@@ -298,6 +323,7 @@ class ObjectParts:
         self.kconfig = ""
         self.big_endian = False
         self.functions: dict[FunctionKey, Function] = {}
+        self.aliases: dict[FunctionKey, list[str]] = {}
         self.programs: dict[str, ProgramSpec] = {}
         self.maps: dict[str, MapSpec] = {}
         self.data: dict[str, MapSpec] = {}

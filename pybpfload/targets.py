@@ -15,7 +15,7 @@ from typing import Union
 
 from pybpfload.btf.blob import Btf
 from pybpfload.elf import ElfFile
-from pybpfload.errors import BtfError, UnsupportedError, printable
+from pybpfload.errors import BtfError, ObjectError, UnsupportedError, printable
 from pybpfload.files import Path, read_file
 
 __all__ = ["KernelTypes", "kernel_btf", "kernel_types", "module_btf", "read_btf"]
@@ -115,13 +115,17 @@ def _find_kernel() -> Btf:
     tried = []
     for template in VMLINUX_PATHS:
         path = template.format(release, release)
-        tried.append(path)
         try:
             return read_btf(path, name="vmlinux")
         except FileNotFoundError:
-            continue
+            tried.append(path)
         except OSError as error:
-            raise BtfError(f"{path}: {os.strerror(error.errno or 0)}") from error
+            tried.append(f"{path}: {error.strerror}")
+        except ObjectError as error:
+            # As libbpf: whatever lies there, another place may have the right one. The kernel's own is not doubted.
+            if path == f"{SYSFS}/vmlinux":
+                raise
+            tried.append(f"{path}: {error}")
     raise UnsupportedError(f"BTF of its own (tried {', '.join(tried)})", "5.4 and CONFIG_DEBUG_INFO_BTF")
 
 

@@ -39,6 +39,8 @@ MAX_LAYOUT = 128 * 4  # bytes: no more kinds can be told apart
 MAX_NAME = 4096  # longer ones have no flavour; a kernel takes 512
 BEFORE_FLAVOUR = re.compile(r"(?s:.*)[^_](?=___[^_])")
 OVERLAP = 16  # how much longer than their section all strings may be: those that share tails count each
+MAX_PLACES = 1024  # of one name among the strings
+SMALL = 1 << 20  # bytes of strings; a kernel has more
 MAX_SEARCHES = 4096  # for names, by scanning those of all types; who wants more gets a dictionary
 NO_LENGTH = 1 << 40  # an unknown kind: steps beyond the end of any blob
 
@@ -289,14 +291,27 @@ class Btf:
             return []
         level: Btf | None = self
         while level is not None:
-            # Producers store a string once, but some let it share the tail of a longer one.
-            strings = (level._str_start, level._str_end)
-            at = level._data.find(b"\0" + raw, *strings)
-            at = at + 1 if at >= 0 else level._data.find(raw, *strings)
-            if at >= 0:
-                offsets.append(at - level._str_start + level._string_base)
+            # Producers store a string once, those of kernels at least: in what is smaller, it may stand there again,
+            # also as the tail of a longer one.
+            start, end = level._str_start, level._str_end
+            if end - start < SMALL:
+                found = level._find_all(raw)
+            else:
+                at = level._data.find(b"\0" + raw, start, end)
+                at = at + 1 if at >= 0 else level._data.find(raw, start, end)
+                found = [at] if at >= 0 else []
+            offsets += [at - start + level._string_base for at in found]
             level = level.base
         return offsets
+
+    def _find_all(self, raw: bytes) -> list[int]:
+        """Where bytes stand among the strings."""
+        found: list[int] = []
+        at = self._data.find(raw, self._str_start, self._str_end)
+        while at >= 0 and len(found) < MAX_PLACES:
+            found.append(at)
+            at = self._data.find(raw, at + 1, self._str_end)
+        return found
 
     def _own_ids(self, name_offsets: list[int]) -> list[int]:
         if not name_offsets:

@@ -290,6 +290,12 @@ def codec_of(btf: Btf, type_id: int, depth: int = 0) -> Codec:
     return _plain(btf, inner)
 
 
+def _as_bool(value: Any) -> bool:
+    if value not in (0, 1):
+        raise ValueError("expected True or False")
+    return bool(value)
+
+
 def _plain(btf: Btf, inner: t.Type) -> Codec:
     """The codec of what has no parts."""
     order = ">" if btf.big_endian else "<"
@@ -298,7 +304,7 @@ def _plain(btf: Btf, inner: t.Type) -> Codec:
         signed = bool(inner.signed)
         kind = "enum" if isinstance(inner, t.Enum) else "bool" if inner.is_bool else "int" if signed else "uint"
         code = "?" if kind == "bool" and size == 1 else INT_CODES[size, int(signed)]
-        return Codec(kind, size, code, order)
+        return Codec(kind, size, code, order, write=_as_bool if kind == "bool" else None)
     if isinstance(inner, t.Ptr):
         return Codec("ptr", 8, "Q", order)
     if isinstance(inner, t.Float) and size in (4, 8):

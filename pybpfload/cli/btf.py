@@ -77,6 +77,8 @@ def open_btf(source: str, base: str | None = None) -> Btf:
     What lies beside the kernel's in /sys/kernel/btf continues it without being told to.
     """
     if source == KERNEL:
+        if base is not None:
+            raise BtfError("vmlinux has no base: --base is for the BTF of a module")
         return kernel_btf()
     folder, name = os.path.split(os.path.abspath(source))
     if base is not None:

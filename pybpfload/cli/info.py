@@ -24,6 +24,7 @@ __all__ = ["COMMAND"]
 
 MAX_VALUE = 4096  # bytes of a variable that are shown
 MAX_TEXT = 40
+OUTSIDE = (RefKind.KCONFIG, RefKind.KSYM, RefKind.KFUNC, RefKind.UNDEFINED)  # what somebody else provides
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
@@ -106,7 +107,7 @@ def _program(spec: ObjectSpec, program: ProgramSpec) -> dict[str, Any]:
         "instructions": slots,
         "calls": calls,
         "maps": list(dict.fromkeys([*refs[RefKind.MAP], *refs[RefKind.DATA]])),
-        "externs": [*refs[RefKind.KCONFIG], *refs[RefKind.KSYM], *refs[RefKind.KFUNC]],
+        "externs": list(dict.fromkeys(n for kind in OUTSIDE for n in refs[kind])),
         "core_relocations": relocations,
         "error": error,
     }

@@ -16,8 +16,9 @@ from pybpfload.cli.command import Command, complain, count, fit, shorten, termin
 from pybpfload.closest import closest
 from pybpfload.core import Resolver
 from pybpfload.errors import BpfError, ObjectError, UnsupportedError, printable
-from pybpfload.linker import Relocation, link, make_resolver, named_relocations
+from pybpfload.linker import ObjectResolver, link, make_resolver
 from pybpfload.objectspec import ObjectSpec, read_object
+from pybpfload.relocations import Relocation, Relocations
 from pybpfload.spec import ProgramSpec
 from pybpfload.targets import kernel_types
 
@@ -45,6 +46,7 @@ SOURCE = re.compile(r"(.*?):(\d+): ?(.*)", re.DOTALL)
 STATES = ("adjusted", "unchanged", "missing", "poisoned", "failed", "undecided")
 MIN_SECTION = 12  # characters of a section's name, whatever the width
 POISONED, FAILED = "POISONED", "FAILED"
+MAX_SHOWN = 200_000  # relocations: programs that share functions can have any number
 
 
 class Entry(NamedTuple):
@@ -111,27 +113,32 @@ def _chosen(spec: ObjectSpec, name: str | None) -> list[ProgramSpec]:
 
 
 def _reports(spec: ObjectSpec, programs: list[ProgramSpec], targets: Iterable[Btf] | None) -> list[Report]:
+    names = ObjectResolver(spec.btf, (), big_endian=spec.big_endian) if spec.btf else None
+    named = [_named(spec, program, names) for program in programs]
+    if sum(len(found) for found, _ in named) > MAX_SHOWN:
+        raise ObjectError(f"{spec.source}: more than {MAX_SHOWN} relocations to show: choose a program (--program)")
     if targets is None:
-        return [_named(spec, program) for program in programs]
+        return [Report(program, list(map(Entry, found)), error) for program, (found, error) in zip(programs, named)]
     big_endian = next(iter(targets)).big_endian
     # One for all programs: what is decided for one of them counts for the others.
     resolver = make_resolver(spec, spec.programs.values(), targets, big_endian=big_endian)
     reports = []
-    for program in programs:
+    for program, (found, _) in zip(programs, named):
         try:
             relocations = link(spec, program, targets, resolver=resolver).relocations
             reports.append(Report(program, [Entry(relo) for relo in relocations], None))
         except BpfError as error:
-            entries = [_decided(entry.relo, resolver) for entry in _named(spec, program).entries]
+            entries = [_decided(relo, resolver) for relo in found]
             reports.append(Report(program, entries, str(error)))
     return reports
 
 
-def _named(spec: ObjectSpec, program: ProgramSpec) -> Report:
+def _named(spec: ObjectSpec, program: ProgramSpec, resolver: ObjectResolver | None) -> tuple[Relocations, str | None]:
+    """A program's relocations, undecided; or why they cannot be read."""
     try:
-        return Report(program, [Entry(relo) for relo in named_relocations(spec, program)], None)
+        return (resolver.named(spec, program) if resolver else Relocations()), None
     except BpfError as error:
-        return Report(program, [], str(error))
+        return Relocations(), str(error)
 
 
 def _decided(relo: Relocation, resolver: Resolver | None) -> Entry:

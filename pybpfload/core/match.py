@@ -249,14 +249,17 @@ def fields_compatible(local: Btf, local_id: int, btf: Btf, type_id: int) -> bool
 
 
 def types_compatible(
-    local: Btf, local_id: int, btf: Btf, type_id: int, work: Work | None = None, depth: int = MAX_DEPTH
+    local: Btf, local_id: int, btf: Btf, type_id: int, work: Work | None = None, level: int = MAX_DEPTH
 ) -> bool:
-    """Whether two types are of one shape as far as TYPE_EXISTS, TYPE_SIZE and TYPE_ID_TARGET care."""
+    """Whether two types are of one shape as far as TYPE_EXISTS, TYPE_SIZE and TYPE_ID_TARGET care.
+
+    Args:
+        level: how many functions may yet take functions; each allows as many pointers, as in libbpf.
+    """
     work = work or Work()
     if not same_kind(local.type(local_id).kind, btf.type(type_id).kind):
         return False
-    while depth:
-        depth -= 1
+    for _ in range(MAX_DEPTH if level > 0 else 0):
         work.spend(STEP_COST)
         a, b = local.skip(local_id), btf.skip(type_id)
         if not same_kind(a.kind, b.kind):
@@ -270,7 +273,7 @@ def types_compatible(
                 return False
             for pa, pb in zip(a.params, b.params):
                 low, high = local.skip(pa.type).id, btf.skip(pb.type).id
-                if not types_compatible(local, low, btf, high, work, depth):
+                if not types_compatible(local, low, btf, high, work, level - 1):
                     return False
             local_id, type_id = a.type, b.type
         elif isinstance(a, (t.Ptr, t.Array)) and isinstance(b, (t.Ptr, t.Array)):
@@ -285,12 +288,14 @@ def _same_name(a: str, b: str) -> bool:
 
 
 def types_match(
-    local: Btf, local_id: int, btf: Btf, type_id: int, work: Work, behind_ptr: bool = False, depth: int = MAX_DEPTH
+    local: Btf, local_id: int, btf: Btf, type_id: int, work: Work, behind_ptr: bool = False, level: int = MAX_DEPTH
 ) -> bool:
-    """Whether all that the local type declares stands alike in the target: TYPE_MATCHES."""
-    if depth <= 0:
-        raise CoreError(f"{local.name}: {local.describe(local_id)} is nested deeper than {MAX_DEPTH}")
-    while True:
+    """Whether all that the local type declares stands alike in the target: TYPE_MATCHES.
+
+    Args:
+        level: how many structs and functions may yet be nested; each allows as many pointers, as in libbpf.
+    """
+    for _ in range(MAX_DEPTH if level > 0 else 0):
         work.spend(STEP_COST)
         a, b = local.skip(local_id), btf.skip(type_id)
         # The names of typedefs that were skipped count at the root: candidates have equal ones.
@@ -302,7 +307,7 @@ def types_match(
         if not same_kind(a.kind, b.kind):
             return False
         if isinstance(a, t.Composite) and isinstance(b, t.Composite):
-            return behind_ptr or _members_match(local, a, btf, b, work, depth)
+            return behind_ptr or _members_match(local, a, btf, b, work, level)
         if isinstance(a, t.Enum) and isinstance(b, t.Enum):
             names = work.enumerators(btf, b)
             work.spend(len(a.values))
@@ -321,17 +326,15 @@ def types_match(
             if len(a.params) != len(b.params):
                 return False
             for pa, pb in zip(a.params, b.params):
-                if not types_match(local, pa.type, btf, pb.type, work, behind_ptr, depth - 1):
+                if not types_match(local, pa.type, btf, pb.type, work, behind_ptr, level - 1):
                     return False
             local_id, type_id = a.type, b.type
         else:
             return isinstance(a, t.Void)  # as libbpf: floats never match
-        depth -= 1
-        if depth <= 0:
-            raise CoreError(f"{local.name}: {local.describe(local_id)} is nested deeper than {MAX_DEPTH}")
+    raise CoreError(f"{local.name}: {local.describe(local_id)} is nested deeper than {MAX_DEPTH}")
 
 
-def _members_match(local: Btf, a: t.Composite, btf: Btf, b: t.Composite, work: Work, depth: int) -> bool:
+def _members_match(local: Btf, a: t.Composite, btf: Btf, b: t.Composite, work: Work, level: int) -> bool:
     if a.kind != b.kind or len(a.members) > len(b.members):
         return False
     work.spend(len(a.members) + len(b.members))
@@ -340,7 +343,7 @@ def _members_match(local: Btf, a: t.Composite, btf: Btf, b: t.Composite, work: W
         others.setdefault(essential_name(other.name), []).append(other)
     return all(
         any(
-            types_match(local, member.type, btf, other.type, work, False, depth - 1)
+            types_match(local, member.type, btf, other.type, work, False, level - 1)
             for other in others.get(essential_name(member.name), ())
         )
         for member in a.members

@@ -76,7 +76,7 @@ class Map:
     def __init__(self, fd: Fd, spec: MapSpec, btf: Btf | None = None) -> None:
         self._fd = fd
         self.name = spec.name
-        self.type = spec.type
+        self.type = MapType(spec.type)
         self.key_size = spec.key_size
         self.value_size = spec.value_size
         self.max_entries = spec.max_entries

@@ -30,7 +30,7 @@ NUMBERS = ("key_size", "value_size", "max_entries", "flags")
 def make(fd: Fd, spec: MapSpec, btf: Btf | None = None) -> Map:
     """The map behind a descriptor, of the class of its type; owns the descriptor, also when this fails."""
     try:
-        return TABLE[spec.type].cls(fd, spec, btf)
+        return TABLE[MapType(spec.type)].cls(fd, spec, btf)
     except BaseException:
         fd.close()
         raise
@@ -43,6 +43,8 @@ def as_created(spec: MapSpec) -> MapSpec:
         ObjectError: no kernel could create it.
     """
     where = f"map `{printable(spec.name)}`"
+    if not isinstance(spec.type, MapType):
+        raise UnsupportedError(f"map type {spec.type} that this library knows")
     if any(spec.extra):
         raise ObjectError(f"{where}: has fields that only iproute2 understands: {spec.extra.hex()}")
     for name in NUMBERS:
@@ -95,7 +97,7 @@ def create_map(
     attr.max_entries, attr.map_flags, attr.map_extra = made.max_entries, made.flags, made.map_extra
     if made.numa_node is not None:
         attr.numa_node = made.numa_node
-    if btf_fd >= 0 and made.value_type and TABLE[made.type].btf:
+    if btf_fd >= 0 and made.value_type and TABLE[MapType(made.type)].btf:
         attr.btf_fd, attr.btf_key_type_id, attr.btf_value_type_id = btf_fd, made.key_type, made.value_type
     if inner_fd >= 0:
         attr.inner_map_fd = inner_fd

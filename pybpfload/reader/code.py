@@ -48,7 +48,9 @@ def read_functions(elf: ElfFile, spec: ObjectParts, maps_at: MapsAt) -> None:
         starts: list[int] = []
         for symbol in found:
             if starts and starts[-1] == symbol.value:
-                continue  # an alias
+                if symbol.bind != e.STB_LOCAL:
+                    spec.aliases.setdefault((section.name, symbol.value), []).append(symbol.name)
+                continue
             if symbol.value % insn.SLOT or symbol.size % insn.SLOT or symbol.value + symbol.size > len(code):
                 raise ObjectError(
                     f"{spec.source}: section `{printable(section.name)}`: function `{printable(symbol.name)}`: "
@@ -107,12 +109,12 @@ def _ref(
     name = printable(symbol.name) or "(a section)"
     if symbol.section == e.SHN_UNDEF:
         extern = spec.externs.get(symbol.name)
+        if op.code != insn.CALL and not insn.is_ld_imm64(op):
+            raise fail(f"symbol `{name}` is used by an instruction that is neither call nor load")
         if extern is None:
-            raise fail(f"symbol `{name}` is not defined, and no BTF says what it is")
+            return Ref(slot, RefKind.UNDEFINED, symbol.name)
         if op.code == insn.CALL:
             return Ref(slot, RefKind.KFUNC, symbol.name)
-        if not insn.is_ld_imm64(op):
-            raise fail(f"symbol `{name}` is used by an instruction that is neither call nor load")
         if extern.section == ".ksyms":
             return Ref(slot, RefKind.KSYM, symbol.name)
         return Ref(slot, RefKind.KCONFIG, symbol.name)
@@ -141,29 +143,30 @@ def _ref(
 
 def read_programs(elf: ElfFile, spec: ObjectParts, prog_types: Mapping[str, ProgType], strict: bool) -> None:
     """Every function outside .text that is not static is a program."""
-    local = {
+    shared = {
         (elf.sections[s.section].name, s.value)
         for s in elf.symbols(elf.section(".symtab"))
-        if s.type == e.STT_FUNC and s.bind == e.STB_LOCAL and 0 < s.section < len(elf.sections)
+        if s.type == e.STT_FUNC and s.bind != e.STB_LOCAL and 0 < s.section < len(elf.sections)
     }
     for key, function in spec.functions.items():
-        if function.section == ".text" or key in local:
+        if function.section == ".text" or key not in shared:
             continue
-        if function.name in spec.programs:
-            raise ObjectError(f"{spec.source}: two programs are called `{printable(function.name)}`")
         # An object may hold programs that are not for us: it is an error only to load one.
         row = find_section(function.section, strict=strict) or Section(
             "", ProgType.UNSPEC, 0, Flag.NONE, "", not function.section.startswith("?")
         )
         bare = function.section.removeprefix("?")
-        override: ProgType | None = prog_types.get(function.name, prog_types.get(bare))
-        spec.programs[function.name] = ProgramSpec(
-            function.name,
-            bare,
-            key,
-            override if override is not None else row.prog_type,
-            row.attach_type if override in (None, row.prog_type) else 0,
-            row.target,
-            row.flags if override in (None, row.prog_type) else Flag.NONE,
-            row.autoload,
-        )
+        for name in (function.name, *spec.aliases.get(key, ())):
+            if name in spec.programs:
+                raise ObjectError(f"{spec.source}: two programs are called `{printable(name)}`")
+            override: ProgType | None = prog_types.get(name, prog_types.get(bare))
+            spec.programs[name] = ProgramSpec(
+                name,
+                bare,
+                key,
+                override if override is not None else row.prog_type,
+                row.attach_type if override in (None, row.prog_type) else 0,
+                row.target,
+                row.flags if override in (None, row.prog_type) else Flag.NONE,
+                row.autoload,
+            )

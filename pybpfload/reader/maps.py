@@ -9,11 +9,12 @@ Source: parse_btf_map_def() in libbpf; bpf_helpers.h.
 from __future__ import annotations
 
 import struct
+from operator import attrgetter
 
 from pybpfload.btf import types as t
 from pybpfload.btf.blob import Btf
 from pybpfload.btf.types import Kind
-from pybpfload.elf import SHT_REL, STT_NOTYPE, STT_OBJECT, ElfFile, ElfSection
+from pybpfload.elf import SHT_PROGBITS, SHT_REL, STT_NOTYPE, STT_OBJECT, ElfFile, ElfSection
 from pybpfload.errors import ObjectError, printable
 from pybpfload.spec import MapSpec, ObjectParts
 from pybpfload.uapi import MapType
@@ -29,34 +30,40 @@ NUMBERS = {"max_entries", "map_flags", "numa_node", "key_size", "value_size", "m
 def read_maps(elf: ElfFile, spec: ObjectParts) -> dict[tuple[int, int], str]:
     """Fill `spec.maps`; returns where each map's symbol lies: (section number, offset) to name."""
     places: dict[tuple[int, int], str] = {}
-    modern, legacy = elf.section(".maps"), elf.section("maps")
+    modern = elf.section(".maps")
     if modern is not None and modern.size:
         places.update(_read_defined(elf, spec, modern))
-    if legacy is not None and legacy.size:
-        places.update(_read_legacy(elf, spec, legacy))
+    for section in elf.sections:
+        # As cilium/ebpf: also `maps/name`.
+        if section.name.startswith("maps") and section.type == SHT_PROGBITS and section.size:
+            places.update(_read_legacy(elf, spec, section))
     return places
 
 
 def _read_legacy(elf: ElfFile, spec: ObjectParts, section: ElfSection) -> dict[tuple[int, int], str]:
     """Struct bpf_map_def: type, key size, value size, entries and flags. iproute2 adds fields of its own."""
     data = elf.data(section)
-    symbols = [
-        s
-        for s in elf.symbols(elf.section(".symtab"))
-        if s.section == section.number and s.type in (STT_OBJECT, STT_NOTYPE) and s.name
-    ]
+    symbols = sorted(
+        (
+            s
+            for s in elf.symbols(elf.section(".symtab"))
+            if s.section == section.number and s.type in (STT_OBJECT, STT_NOTYPE) and s.name
+        ),
+        key=attrgetter("value"),
+    )
+    if not symbols:
+        raise ObjectError(f"{spec.source}: section `{printable(section.name)}`: {len(data)} bytes and no symbol")
     places: dict[tuple[int, int], str] = {}
-    stride, rest = divmod(len(data), len(symbols)) if symbols else (0, 1)
-    if rest or stride < LEGACY.size:
-        raise ObjectError(
-            f"{spec.source}: section `maps`: {len(data)} bytes for {len(symbols)} maps, "
-            f"expected {LEGACY.size} or more for each"
-        )
     order = ">" if elf.big_endian else "<"
-    for symbol in symbols:
+    for symbol, end in zip(symbols, [*(s.value for s in symbols[1:]), len(data)]):
         where = f"{spec.source}: map `{printable(symbol.name)}`: "
-        if symbol.value % stride or symbol.value + stride > len(data) or symbol.name in spec.maps:
-            raise ObjectError(f"{where}offset {symbol.value} is not that of a definition of its own")
+        # The linker leaves a gap where it dropped a definition: the symbol's size, if it has one, is the true one.
+        size = min(symbol.size or end, end - symbol.value) if symbol.value < end else 0
+        if size < LEGACY.size or symbol.name in spec.maps:
+            raise ObjectError(
+                f"{where}{size} bytes at {symbol.value} of `{printable(section.name)}` are no definition of its own, "
+                f"expected {LEGACY.size} or more"
+            )
         number, key, value, entries, flags = struct.unpack_from(order + "5I", data, symbol.value)
         spec.maps[symbol.name] = MapSpec(
             symbol.name,
@@ -65,20 +72,19 @@ def _read_legacy(elf: ElfFile, spec: ObjectParts, section: ElfSection) -> dict[t
             value_size=value,
             max_entries=entries,
             flags=flags,
-            extra=data[symbol.value + LEGACY.size : symbol.value + stride],
+            extra=data[symbol.value + LEGACY.size : symbol.value + size],
         )
         places[section.number, symbol.value] = symbol.name
     return places
 
 
-def _map_type(number: int, where: str) -> MapType:
-    try:
-        found = MapType(number)
-    except ValueError:
-        raise ObjectError(f"{where}type {number} is unknown") from None
-    if found is MapType.UNSPEC:
+def _map_type(number: int, where: str) -> MapType | int:
+    if number == MapType.UNSPEC:
         raise ObjectError(f"{where}has no type")
-    return found
+    try:
+        return MapType(number)
+    except ValueError:
+        return number  # it is only an error to create it
 
 
 def _read_defined(elf: ElfFile, spec: ObjectParts, section: ElfSection) -> dict[tuple[int, int], str]:
@@ -219,6 +225,4 @@ def read_map_values(elf: ElfFile, spec: ObjectParts, places: dict[tuple[int, int
         if name not in wanted:
             kind = "map" if owner.inner else "program"
             raise ObjectError(f"{where}values[{index}] is `{printable(symbol.name)}`, which is no {kind}")
-        if index >= owner.max_entries:
-            raise ObjectError(f"{where}values[{index}] is beyond its {owner.max_entries} entries")
         owner.values[index] = name

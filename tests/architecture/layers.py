@@ -36,6 +36,7 @@ LIBRARY_LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
         ("pybpfload.kconfig",),
         ("pybpfload.structops",),
     ),
+    (("pybpfload.relocations",),),
     (("pybpfload.core",),),
     (("pybpfload.spec",), ("pybpfload.symbols",), ("pybpfload.targets",)),
     (("pybpfload.btf",), ("pybpfload.insn", "pybpfload.disasm"), ("pybpfload.elf",), ("pybpfload.sections",)),

@@ -219,9 +219,13 @@ def functions_and_lines(scale: int) -> bytes:
 
 
 def programs_that_share(scale: int) -> bytes:
-    """Each program gets its own copy of one long function."""
-    elf = Elf()
-    long = elf.section(".text", PROGBITS, ALLOC | EXEC, EXIT * scale)
+    """Each program gets its own copy of one long function, and with it as many relocations."""
+    elf, made = Elf(), Types()
+    one = made.struct("s", 4, ("a", made.int(), 0))
+    records = [(8 * i, one, 7, CoreKind.FIELD_BYTE_OFFSET) for i in range(scale - 1)]
+    elf.section(".BTF", PROGBITS, 0, encode(made.all, strings=b"\0.text\0" + b"0:0\0"))
+    elf.section(".BTF.ext", PROGBITS, 0, ext(core_info(1, records)))
+    long = elf.section(".text", PROGBITS, ALLOC | EXEC, struct.pack("<BBhi", 0xB7, 0, 0, 0) * (scale - 1) + EXIT)
     symbol = elf.symbol("long", FUNC | GLOBAL, long, 0, 8 * scale)
     call = struct.pack("<BBhi", 0x85, 0x10, 0, -1) + EXIT
     code = elf.section("xdp", PROGBITS, ALLOC | EXEC, call * scale)

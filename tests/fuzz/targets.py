@@ -22,7 +22,7 @@ from pybpfload.btf.ext import BtfExt
 from pybpfload.btf.layout import codec_of, layout_of
 from pybpfload.core import Resolver
 from pybpfload.errors import ObjectError, RecordError, UnsupportedError
-from pybpfload.linker import link, named_relocations, needs_kernel_btf
+from pybpfload.linker import ObjectResolver, link, needs_kernel_btf
 from pybpfload.objectspec import ObjectSpec, read_object
 from pybpfload.sanitise import RULES, kernel_view
 from pybpfload.structops import find_struct
@@ -84,7 +84,8 @@ def _relocate(spec: ObjectSpec) -> None:
     for program in itertools.islice(spec.programs.values(), 8):
         try:
             needs_kernel_btf(spec, program)
-            named_relocations(spec, program)
+            if spec.btf is not None:
+                ObjectResolver(spec.btf, (), big_endian=spec.big_endian).named(spec, program)
             link(spec, program, [kernel()], big_endian=True)
         except ObjectError:
             continue

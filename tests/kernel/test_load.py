@@ -13,7 +13,14 @@ import pytest
 import pybpfload
 from pybpfload import kernel_btf
 from pybpfload._sys import syscall
-from pybpfload.errors import ObjectError, PrivilegeError, SectionError, UnsupportedError, VerifierError
+from pybpfload.errors import (
+    ObjectError,
+    PrivilegeError,
+    RelocationError,
+    SectionError,
+    UnsupportedError,
+    VerifierError,
+)
 from tests.support.gates import require_tool
 from tests.support.objects import path_of, read
 
@@ -163,3 +170,21 @@ def test_privilege_error_is_what_memlock_cannot_mend():
     """EPERM stays EPERM when raising the limit does not help."""
     assert issubclass(PrivilegeError, PermissionError)
     assert kernel_btf() is kernel_btf()
+
+
+def test_load_takes_what_can_be_of_an_object_with_faults():
+    """A program that calls nothing known fails alone, and so does a map of a type that nobody knows."""
+    spec = read("odd")
+    with pytest.raises(UnsupportedError, match="777"):
+        pybpfload.load(spec)
+    spec.maps["later"].autocreate = False
+    spec.maps["outer"].max_entries = 2
+    with pytest.raises(RelocationError, match=r"`calls_nowhere` calls `nowhere`, which is not defined"):
+        pybpfload.load(spec)
+    spec.programs["calls_nowhere"].autoload = False
+    with pytest.raises(ObjectError, match=r"values\[2\] is beyond its 2 entries"):
+        pybpfload.load(spec)
+    spec.maps["outer"].max_entries = 4
+    with pybpfload.load(spec) as obj:
+        assert set(obj.programs) == {"on_enter", "same_again"}
+        assert sorted(obj.maps["outer"]) == [0, 2]

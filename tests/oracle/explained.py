@@ -8,7 +8,9 @@ from __future__ import annotations
 import re
 
 EXPLAINED = {
-    "legacy maps": r"only libbpf refuses the object: .*legacy map definitions in 'maps' section",
+    "undefined symbols": r"only libbpf refuses the object: .*nowhere",
+    "legacy maps": r"only libbpf refuses the object: .*(legacy map definitions in|bad map relo against .* in section) 'maps",
+    "static functions": r"only libbpf refuses the object: .* is static and not supported",
     "unused externs": r"only libbpf refuses the object: .*extern .*(not found in|not resolved)",
     "freplace": r"only we refuse: .*load\(\) has to know whose function",
     "uprobes": r"attach_type is 48, of libbpf 0",

@@ -21,9 +21,12 @@ class Types:
         self.all.append(make(number))
         return number
 
-    def int(self, name: str = "int", size: int = 4, *, signed: bool = True, bits: int = 0) -> int:
+    def int(
+        self, name: str = "int", size: int = 4, *, signed: bool = True, bits: int = 0, is_bool: bool = False
+    ) -> int:
         """An integer."""
-        return self.add(lambda i: t.Int(i, name, size, bits or size * 8, 0, int(signed)))
+        encoding = 4 if is_bool else int(signed)
+        return self.add(lambda i: t.Int(i, name, size, bits or size * 8, 0, encoding))
 
     def ptr(self, target: int = 0) -> int:
         """A pointer."""
