@@ -175,10 +175,10 @@ def test_privilege_error_is_what_memlock_cannot_mend():
 def test_load_takes_what_can_be_of_an_object_with_faults():
     """A program that calls nothing known fails alone, and so does a map of a type that nobody knows."""
     spec = read("odd")
+    spec.maps["outer"].max_entries = 2
     with pytest.raises(UnsupportedError, match="777"):
         pybpfload.load(spec)
     spec.maps["later"].autocreate = False
-    spec.maps["outer"].max_entries = 2
     with pytest.raises(RelocationError, match=r"`calls_nowhere` calls `nowhere`, which is not defined"):
         pybpfload.load(spec)
     spec.programs["calls_nowhere"].autoload = False
