@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.support.readers import need
+from tests.support.needs import need
 from tests.support.sources import ROOT
 
 pytestmark = pytest.mark.kernel
