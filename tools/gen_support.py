@@ -26,7 +26,6 @@ GROUPS = {"map": ("Maps", MapType), "prog": ("Programs", ProgType), "link": ("Li
 # Types that no test uses, and why.
 EXCEPTIONS = {
     "prog:lirc_mode2": "wants an infrared receiver",
-    "prog:lwt_seg6local": "wants a network with IPv6 segment routing",
 }
 KERNELS = ("5.10", "6.1", "6.12", "this", "newest")
 # The best that any test of a feature saw.

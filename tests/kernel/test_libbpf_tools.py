@@ -82,6 +82,7 @@ def our_verdict(path: Path, name: str) -> Verdict:
 BY_ITSELF = {errno.ESRCH}
 
 
+@pytest.mark.slow
 def test_each_program_fares_as_with_libbpf(objects, theirs, record_property, capsys):
     """Loaded by both, or refused by both with the same errno; the counts are told."""
     counts: Counter[str] = Counter()

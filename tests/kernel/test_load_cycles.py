@@ -76,6 +76,7 @@ def cycle() -> None:
         assert obj.variables["runs"] == 1
 
 
+@pytest.mark.slow
 def test_thousand_cycles_leave_nothing(monkeypatch, record_property):
     """Descriptors stay as many as they were, and no number that the kernel gave out is in use any more."""
     cycle()  # what is kept for the life of the process: the answers of feature rows, the kernel's types
