@@ -125,7 +125,7 @@ def test_link_attrs_have_the_kernels_offsets(struct):
     (outer,) = [t for name, t in member_types(btf, btf.find("bpf_attr", Kind.UNION)) if name == "link_create"]
     fields = [f for f in layout_of(btf, outer.id) if f.name == part]
     if not fields:
-        need(f"link:{part}")
+        need("tracing_cookie" if part == "tracing" else f"link:{part}")
     (field,) = fields
     kernel = {f.name: (field.offset + f.offset, f.size) for f in field.layout}
     ours = {renamed.get(n, n): v for n, v in offsets(struct).items() if n not in offsets(la.LinkCreate)}
