@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: MIT
 """Write docs/support.md: what the kernel tests saw of each kernel.
 
-A log is what `pytest --support-log` wrote, named like its kernel: 5.10.jsonl. It takes the place of what
-docs/support.json has of that kernel; the page is made of that file.
+A log is what `pytest --support-log` wrote, named like its kernel: 5.10.jsonl. What it has takes the place of what
+docs/support.json has of that kernel; the page is made of that file. Of tests with the mark `uses` alone
+(make kernel-test ARGS="-m uses") there is no new count of libbpf-tools: the old one stays.
 
 Usage: gen_support.py [--check] [LOG...]
 """
@@ -53,9 +54,7 @@ def read_log(path: Path) -> dict[str, Any]:
         if "feature" in row:
             seen.setdefault(row["feature"], []).append(row)
         elif row.get("property") == "libbpf_tools":
-            found["libbpf_tools"] = dict(sorted(row["value"].items()))
-        elif "counts" in row:
-            found["counts"] = row["counts"]
+            found["libbpf_tools"] = row["value"]
     for feature, tried in sorted(seen.items()):
         best = min(tried, key=lambda row: RANKS.index(row["outcome"]))
         found["features"][feature] = cell(best["outcome"], best["reason"])
@@ -119,7 +118,7 @@ def main() -> int:
     if "--check" in sys.argv[1:]:
         return int(PAGE.read_text() != page(kernels))
     for log in map(Path, sys.argv[1:]):
-        kernels[log.stem] = read_log(log)
+        kernels[log.stem] = {**kernels.get(log.stem, {}), **read_log(log)}
     DATA.write_text(json.dumps(kernels, indent=1, sort_keys=True) + "\n")
     PAGE.write_text(page(kernels))
     return 0

@@ -70,11 +70,6 @@ class SupportLog:
                 for name in used(item):
                     self._write(feature=name, test=item.nodeid, outcome="collected", reason="")
 
-    def pytest_terminal_summary(self, terminalreporter):
-        """How many passed and so on."""
-        stats = terminalreporter.stats
-        self._write(counts={name: len(stats.get(name, ())) for name in ("passed", "skipped", "failed", "error")})
-
     def pytest_unconfigure(self):
         """The end."""
         self._file.close()
