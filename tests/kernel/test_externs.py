@@ -45,7 +45,10 @@ def values(spec) -> dict[str, object]:
 def test_externs_have_the_kernels_values():
     """Options of each type, the version, a symbol's address, a kfunc, and nothing for what is weak and missing."""
     found, options = values(externs()), config()
-    numbers = [int(n) for n in re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", os.uname().release).groups("0")]
+    # Debian's releases are named 6.1.0-50, and say elsewhere what they are.
+    debian = re.search(r"Debian (\d+\.\d+\.\d+)", os.uname().version)
+    release = debian[1] if debian else os.uname().release
+    numbers = [int(n) for n in re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", release).groups("0")]
     with open("/proc/kallsyms") as file:
         address = next(int(line.split()[0], 16) for line in file if line.split()[2] == "schedule")
     assert found["version"] == numbers[0] << 16 | numbers[1] << 8 | min(numbers[2], 255)

@@ -20,7 +20,7 @@ from tests.support.gates import CREATING, GET_NEXT_ID, bpf_ids, bpf_object_exist
 from tests.support.needs import needs
 from tests.support.objects import read
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.slow]
 
 CYCLES = 1000
 GONE_WITHIN_S = 20.0
@@ -76,7 +76,6 @@ def cycle() -> None:
         assert obj.variables["runs"] == 1
 
 
-@pytest.mark.slow
 def test_thousand_cycles_leave_nothing(monkeypatch, record_property):
     """Descriptors stay as many as they were, and no number that the kernel gave out is in use any more."""
     cycle()  # what is kept for the life of the process: the answers of feature rows, the kernel's types
