@@ -3,8 +3,11 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-# Passed on by run, test and bench: make run ARGS="--duration 10", make test ARGS="-k ringbuf"
+# Passed on by run, test, kernel-test and bench: make run ARGS="--duration 10", make test ARGS="-k ringbuf"
 ARGS ?=
+# What kernel-test runs under: kernels of kernel-matrix, and the running one; so many at once.
+KERNELS ?= 5.10 6.1 6.12 newest this
+JOBS ?= 1
 
 ZIPAPP := dist/crypto-tracer.pyz
 # Another PYTHON is another stamp, so changing it sets up the environment anew.
@@ -18,7 +21,7 @@ SOURCES := $(shell find pybpfload tracer bpf/objects \( -name '*.py' -o -name '*
 
 .PHONY: help
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: $(ZIPAPP) ## show what this host does with cryptography, until Ctrl-C (ARGS="--duration 10")
@@ -28,6 +31,11 @@ run: $(ZIPAPP) ## show what this host does with cryptography, until Ctrl-C (ARGS
 test: $(STAMP)-dev ## run the tests (ARGS="tests/unit -k btf")
 	@tools/setup_tests.sh
 	@$(IN_VENV) -m pytest $(ARGS)
+
+.PHONY: kernel-test
+kernel-test: $(STAMP)-dev ## run the kernel tests under other kernels, as root (KERNELS="5.10 newest", JOBS=2)
+	@tools/setup_tests.sh
+	@$(IN_VENV) tools/kernel_test.py --jobs $(JOBS) $(KERNELS) -- $(ARGS)
 
 .PHONY: check
 check: $(STAMP)-dev ## lint and type-check

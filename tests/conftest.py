@@ -6,12 +6,18 @@ import signal
 
 import pytest
 
-from tests.support import gates, needs
+from tests.support import gates, needs, support_log
 from tests.support.builds import build_zipapp
 
 
-def pytest_configure():
+def pytest_addoption(parser):
+    """--support-log."""
+    support_log.add_option(parser)
+
+
+def pytest_configure(config):
     """Whoever runs tests in the background may have them ignore signals, and children would inherit that."""
+    support_log.register(config)
     for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, handler)

@@ -31,6 +31,7 @@ __all__ = ["Walk", "limit_of"]
 BY_BUCKET = (
     MapType.HASH, MapType.PERCPU_HASH, MapType.LRU_HASH, MapType.LRU_PERCPU_HASH, MapType.HASH_OF_MAPS,
 )  # fmt: skip
+LOCAL_STORAGE = (MapType.CGROUP_STORAGE, MapType.PERCPU_CGROUP_STORAGE)
 CHUNK_BYTES = 1 << 20
 CHUNK_ENTRIES = 1 << 14
 
@@ -134,7 +135,10 @@ class Walk:
             following = self._next(key)
             value = self._value(key)
             if value is None:
-                key = self._resume()
+                gone, key = key, self._resume()
+                # After the last entry of these, older kernels (5.10) give a key that is none, again and again.
+                if key == gone and self._shape.type in LOCAL_STORAGE:
+                    return
                 continue
             self._order.append(key)
             if key not in self._seen:

@@ -27,6 +27,7 @@ def run(*arguments: str) -> tuple[int, str]:
     return COMMAND.run(parser.parse_args(arguments), out), out.getvalue()
 
 
+@pytest.mark.slow
 def test_features_json_has_every_row_and_helper():
     """With what the table says of each; and what this process may do."""
     code, text = run("--json")

@@ -8,10 +8,10 @@ import sys
 
 import pytest
 
-from tests.support.readers import need
+from tests.support.needs import need
 from tests.support.sources import ROOT
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.slow]
 EXAMPLES = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs" / "readers.md").read_text(), re.MULTILINE | re.DOTALL)
 OUTPUTS = (
     r"(\d \d+ b'hello'\n){3}ReaderStats\(received=3, discarded=0, undecodable=0, lost=0, pending=0\)\n",

@@ -9,6 +9,7 @@ import pytest
 import pybpfload
 from pybpfload import features
 from pybpfload.errors import AttachError
+from tests.support.needs import uses
 from tests.support.objects import read
 
 pytestmark = pytest.mark.kernel
@@ -31,6 +32,7 @@ def call_getpgid():
         os.getpgid(0)
 
 
+@uses("prog:tracepoint")
 def test_tracepoint_counts_exactly_and_has_its_cookie(tracepoints):
     """Through a perf event, with a cookie where the kernel has them."""
     cookie = COOKIE if features.has("perf_link") else 0

@@ -15,7 +15,7 @@ from pybpfload._sys import links as sys_links
 from pybpfload.errors import AttachError
 from pybpfload.uapi import AttachType
 from tests.support.gates import bpf_object_exists
-from tests.support.needs import need, needs
+from tests.support.needs import need, needs, uses
 from tests.support.objects import only
 from tests.support.sandbox import bpffs, cgroup, netns
 
@@ -120,11 +120,21 @@ def feature(program):
     return f"attach:{name}"
 
 
-@pytest.mark.parametrize("kind", ["cgroup_link", "prog_attach"])
-@pytest.mark.parametrize("program", TRIGGERS)
+# Program types, each with one of its programs.
+SHOWN = {
+    "skb_egress": "prog:cgroup_skb", "sock_create": "prog:cgroup_sock", "connect4": "prog:cgroup_sock_addr",
+    "sysctl": "prog:cgroup_sysctl", "getsockopt": "prog:cgroup_sockopt", "dev": "prog:cgroup_device",
+    "sock_ops": "prog:sock_ops",
+}  # fmt: skip
+PROGRAMS = [pytest.param(name, marks=uses(SHOWN[name]) if name in SHOWN else ()) for name in TRIGGERS]
+WAYS = [pytest.param("cgroup_link", marks=uses("link:cgroup")), "prog_attach"]
+
+
+@pytest.mark.parametrize("kind", WAYS)
+@pytest.mark.parametrize("program", PROGRAMS)
 def test_cgroup_program_runs_for_its_hook(program, kind, tmp_path):
     """Each hook, by a link and as of old: it runs while it is attached, and not after."""
-    need(feature(program), *(["link:cgroup"] if kind == "cgroup_link" else []))
+    need(feature(program))
     trigger = TRIGGERS[program]
     with only("cgroups", program) as obj, netns(), cgroup() as path:
         for part in ("a", "b"):
@@ -138,10 +148,9 @@ def test_cgroup_program_runs_for_its_hook(program, kind, tmp_path):
         assert obj.variables["hits"] == hits
 
 
-@pytest.mark.parametrize("kind", ["cgroup_link", "prog_attach"])
+@pytest.mark.parametrize("kind", WAYS)
 def test_cgroup_program_forbids_in_its_cgroup_only(kind):
     """What it answers counts; processes elsewhere are not asked."""
-    need(*(["link:cgroup"] if kind == "cgroup_link" else []))
     with only("cgroups", "skb_egress", answer=0) as obj, netns(), cgroup() as path:
         with pybpfload.attach_cgroup(obj.programs["skb_egress"], path, kind=kind), pytest.raises(PermissionError):
             datagrams(socket.AF_INET)

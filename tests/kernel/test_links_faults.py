@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from pathlib import Path
 
 import pytest
 
@@ -95,15 +96,13 @@ def test_usdt_that_fails_gives_its_rows_back(monkeypatch):
     from pybpfload.links import usdt
 
     python = "/usr/bin/python3"
+    if b"gc__done" not in Path(python).read_bytes():
+        pytest.skip(f"{python} has no USDT probes")
     with pybpfload.load(read("usdt")) as obj:
 
         def attach():
             return pybpfload.attach_usdt(obj.programs["on_probe"], python, "python", "gc__done", pid=os.getpid())
 
-        try:
-            attach().close()
-        except AttachError as error:
-            pytest.skip(str(error))
         nothing_left(attach, monkeypatch)
         assert usdt._rows == {}
 

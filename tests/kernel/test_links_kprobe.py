@@ -9,7 +9,7 @@ import pytest
 import pybpfload
 from pybpfload import features
 from pybpfload.errors import AttachError
-from tests.support.needs import need, needs
+from tests.support.needs import need, needs, uses
 from tests.support.objects import only
 from tests.support.sandbox import cgroup, own_probes
 
@@ -128,6 +128,7 @@ def test_kprobe_multi_attaches_many_functions_each_with_its_cookie(multi, monkey
 
 
 @needs("kprobe_multi", "tracefs")
+@uses("link:kprobe_multi")
 def test_kprobe_multi_takes_patterns_and_returns():
     """SEC(kprobe.multi/PATTERN), and a pattern given by hand, at returns."""
     with load("multi", "multi_return") as obj:
@@ -163,6 +164,7 @@ def trampolines(*programs):
 
 
 @needs("fentry", "fexit")
+@uses("prog:tracing", "link:tracing")
 def test_fentry_and_fexit_count():
     """Both of the same function."""
     with trampolines("on_entry", "on_return") as obj:
@@ -194,6 +196,7 @@ def test_fmod_ret_gives_another_result():
 
 
 @needs("lsm", "bpf_lsm")
+@uses("prog:lsm")
 def test_lsm_program_forbids():
     """One hook, for one process."""
     with trampolines("forbid") as obj:

@@ -11,7 +11,7 @@ import pytest
 import pybpfload
 from pybpfload.errors import AttachError, ObjectError, UnsupportedError
 from pybpfload.uapi import LinkType
-from tests.support.needs import needs
+from tests.support.needs import needs, uses
 from tests.support.objects import only, read
 from tests.support.sandbox import bpffs, cgroup
 
@@ -21,6 +21,7 @@ pytestmark = pytest.mark.kernel
 
 
 @needs("iter")
+@uses("link:iter")
 def test_iterator_is_a_readable_file():
     """Each open() is a new run; this process is among the tasks."""
     with only("iterators", "tasks") as obj, pybpfload.attach_iter(obj.programs["tasks"]) as link:
@@ -84,6 +85,7 @@ def burn(obj, samples, *, deadline_s=20):
 
 @pytest.mark.parametrize("kind", [pytest.param("perf_link", marks=needs("perf_link")), "perf_ioctl"])
 @pytest.mark.parametrize("where", [{}, {"pid": 0}, {"pid": 0, "period": 1_000_000}], ids=str)
+@uses("prog:perf_event")
 def test_perf_event_samples_this_process(kind, where):
     """All CPUs, or this process; by frequency, or by period."""
     with only("samples", "on_sample", targ_tgid=os.getpid()) as obj:
@@ -129,8 +131,8 @@ def struct_ops(*maps):
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
-        pytest.param("plain", "map_update", marks=needs("struct_ops")),
-        pytest.param("linked", "struct_ops_link", marks=needs("struct_ops_link")),
+        pytest.param("plain", "map_update", marks=uses("map:struct_ops", "prog:struct_ops")),
+        pytest.param("linked", "struct_ops_link", marks=uses("link:struct_ops")),
     ],
 )
 def test_struct_ops_is_registered_until_closed(name, kind):
@@ -160,6 +162,7 @@ def test_struct_ops_link_takes_another_map():
 
 
 @needs("freplace")
+@uses("prog:ext")
 def test_freplace_replaces_a_function_of_another_program():
     """Until the link is closed."""
     with only("replaced", "on_packet") as obj:
@@ -221,6 +224,7 @@ def test_function_of_another_program_that_is_missing_is_named():
 
 
 @needs("perf_link")
+@uses("link:perf_event")
 def test_link_that_keeps_its_program_says_so(tmp_path):
     """Perf links can be pinned, but not updated."""
     with only("tracepoint", "on_enter_getpgid", targ_tgid=os.getpid()) as obj, bpffs(tmp_path / "bpf") as pins:
@@ -247,6 +251,7 @@ def test_open_link_of_something_else_is_refused(tmp_path):
             pybpfload.open_link(pins / "program")
 
 
+@uses("link:raw_tracepoint")
 def test_raw_tracepoint_info_has_its_name():
     """The kernel gives the tracepoint back."""
     with only("tracepoint", "on_raw_enter") as obj, pybpfload.attach(obj.programs["on_raw_enter"]) as link:

@@ -12,7 +12,7 @@ import pytest
 import pybpfload
 from pybpfload._sys.netlink import EGRESS, INGRESS, Route
 from pybpfload.errors import AttachError, UnsupportedError
-from tests.support.needs import need, needs
+from tests.support.needs import need, needs, uses
 from tests.support.objects import only
 from tests.support.sandbox import ip, netns
 
@@ -40,10 +40,11 @@ def send(count=1, port=9, host="127.0.0.1"):
             sock.sendto(b"x", (host, port))
 
 
-WAYS = [pytest.param("xdp_link", marks=needs("link:xdp")), "netlink"]
+WAYS = [pytest.param("xdp_link", marks=uses("link:xdp")), "netlink"]
 
 
 @pytest.mark.parametrize("kind", WAYS)
+@uses("prog:xdp")
 def test_xdp_sees_packets_until_it_is_closed(kind):
     """By a link or by netlink, which the link says."""
     with only("net", "on_xdp") as obj:
@@ -126,7 +127,8 @@ def test_xdp_by_netlink_is_removed_in_its_own_namespace():
 
 
 @pytest.mark.parametrize("direction", ["ingress", "egress"])
-@pytest.mark.parametrize("kind", [pytest.param("tcx_link", marks=needs("tcx")), "netlink"])
+@pytest.mark.parametrize("kind", [pytest.param("tcx_link", marks=uses("link:tcx")), "netlink"])
+@uses("prog:sched_cls")
 def test_tc_sees_packets_until_it_is_closed(kind, direction):
     """By a tcx link, or by a filter of clsact, which goes with its last filter."""
     with only("net", "on_packet") as obj:
@@ -197,6 +199,7 @@ def test_tc_messages_name_what_is_missing():
 
 
 @needs("netkit")
+@uses("link:netkit")
 def test_netkit_sees_what_its_devices_send():
     """A pair of devices, both ends here."""
     done = subprocess.run(["ip", "link", "add", "left0", "type", "netkit"], capture_output=True, text=True, check=False)
@@ -230,6 +233,7 @@ def create_netkit(name):
 
 
 @needs("netfilter")
+@uses("prog:netfilter", "link:netfilter")
 def test_netfilter_hook_sees_packets():
     """In this thread's network namespace."""
     with only("net", "on_netfilter") as obj:
@@ -246,6 +250,7 @@ def test_netfilter_hook_sees_packets():
             pybpfload.attach_netfilter(program, "ipv4", "input", priority=1)
 
 
+@uses("prog:socket_filter")
 def test_socket_filter_decides_what_a_socket_gets():
     """This one lets nothing through, until it is closed."""
     with only("net", "on_socket") as obj, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
@@ -263,6 +268,7 @@ def test_socket_filter_decides_what_a_socket_gets():
 
 
 @needs("prog:sk_reuseport")
+@uses("prog:sk_reuseport")
 def test_reuseport_program_chooses_among_sockets():
     """Attached to one socket of the group, it is asked for each packet of all."""
     with only("net", "on_reuseport") as obj, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
@@ -276,6 +282,7 @@ def test_reuseport_program_chooses_among_sockets():
 
 
 @needs("link:netns", "prog:sk_lookup")
+@uses("prog:sk_lookup", "link:netns")
 def test_sk_lookup_sends_connections_to_another_port():
     """SEC(sk_lookup) means this thread's network namespace."""
     with only("net", "on_lookup") as obj, socket.create_server(("127.0.0.1", 0)) as server:
@@ -291,6 +298,7 @@ def test_sk_lookup_sends_connections_to_another_port():
 
 
 @pytest.mark.parametrize("kind", [pytest.param("netns_link", marks=needs("link:netns")), "prog_attach"])
+@uses("prog:flow_dissector")
 def test_flow_dissector_is_attached_to_the_namespace(kind):
     """By a link, or as of old; the kernel's own list of attached programs shows it."""
     from pybpfload._sys import links as sys_links
@@ -306,8 +314,11 @@ def test_flow_dissector_is_attached_to_the_namespace(kind):
         os.close(fd)
 
 
-@pytest.mark.parametrize("kind", [pytest.param("sockmap_link", marks=needs("link:sockmap")), "prog_attach"])
-@pytest.mark.parametrize("program", ["on_message", "on_stream"])
+@pytest.mark.parametrize("kind", [pytest.param("sockmap_link", marks=uses("link:sockmap")), "prog_attach"])
+@pytest.mark.parametrize(
+    "program",
+    [pytest.param("on_message", marks=uses("prog:sk_msg")), pytest.param("on_stream", marks=uses("prog:sk_skb"))],
+)
 def test_sockmap_program_sees_messages_of_its_sockets(kind, program):
     """What is sent (sk_msg) or received (sk_skb) by a socket in the map."""
     need("map:sockmap")

@@ -12,7 +12,7 @@ import pybpfload
 from pybpfload import features
 from pybpfload.errors import AttachError
 from tests.support.gates import require_tool
-from tests.support.needs import needs
+from tests.support.needs import needs, uses
 from tests.support.objects import only, read
 from tests.support.sandbox import libc_path, own_probes
 
@@ -43,6 +43,7 @@ def plain_uprobes(monkeypatch):
         yield obj
 
 
+@uses("prog:kprobe")
 def test_uprobe_and_uretprobe_count_calls_of_one_process(uprobes):
     """Entry and return of a libc function, in this process only, by the best way there is."""
     entry, ret = uprobes.programs["on_entry"], uprobes.programs["on_return"]
@@ -194,11 +195,15 @@ def call_them():
     LIBC.getppid()
 
 
-@pytest.mark.parametrize("multi", [True, False], ids=["by-one-link", "without-such-links"])
+@pytest.mark.parametrize(
+    "multi",
+    [
+        pytest.param(True, marks=uses("link:uprobe_multi"), id="by-one-link"),
+        pytest.param(False, id="without-such-links"),
+    ],
+)
 def test_uprobe_multi_attaches_many_functions_each_with_its_cookie(multi, monkeypatch):
     """One link where the kernel has it; otherwise a perf event each, in one Link."""
-    if multi and not features.has("uprobe_multi"):
-        pytest.skip("this kernel has no uprobe_multi: feature uprobe_multi")
     if not multi:
         monkeypatch.setattr("pybpfload.links.ladder.has", lambda name: False)
     with only("uprobes", "multi") as obj:
@@ -213,6 +218,7 @@ def test_uprobe_multi_attaches_many_functions_each_with_its_cookie(multi, monkey
         assert obj.variables["cookies"] == sum(cookies)
 
 
+@uses("link:uprobe_multi")
 def test_uprobe_multi_takes_patterns_and_returns():
     """A shell pattern stands for all functions that match; names at one place count once."""
     with only("uprobes", "multi_return") as obj:

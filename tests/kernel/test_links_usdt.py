@@ -13,7 +13,7 @@ import pybpfload
 from pybpfload import features
 from pybpfload.errors import AttachError
 from tests.support.gates import require_tool
-from tests.support.needs import needs
+from tests.support.needs import need, needs
 from tests.support.objects import only, read
 
 pytestmark = pytest.mark.kernel
@@ -73,8 +73,8 @@ def child(probed):
 def usdt_object(monkeypatch, multi):
     if not multi:
         monkeypatch.setattr("pybpfload.links.ladder.has", lambda name: False)
-    elif not features.has("uprobe_multi"):
-        pytest.skip("this kernel has no uprobe_multi: feature uprobe_multi")
+    else:
+        need("uprobe_multi")
     return pybpfload.load(read("usdt"))
 
 

@@ -49,6 +49,7 @@ class Loads:
         return self._real(number, *arguments)
 
 
+@pytest.mark.slow
 def test_log_of_megabytes_is_kept_whole(monkeypatch):
     """The buffer grows until the log fits: its beginning is there, and its end, which the message shows."""
     says_size = features.has("log_true_size")

@@ -16,6 +16,7 @@ PAGE = (ROOT / "docs" / "maps.md").read_text()
 
 
 @pytest.mark.kernel
+@pytest.mark.slow
 def test_examples_run_as_they_stand():
     """All blocks, one after the other, in a process of its own; nothing is left open at its end."""
     blocks = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)

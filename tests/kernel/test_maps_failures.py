@@ -97,6 +97,7 @@ USES_AND_ERRORS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("use", "number"), USES_AND_ERRORS)
 def test_each_call_that_fails_leaves_nothing_behind(folder, use, number):
     """One call after the other fails; what comes of it is no error or one of the library's, and no leak."""
@@ -276,6 +277,7 @@ def test_id_that_nobody_has_is_enoent():
         open_map((1 << 32) - 1)
 
 
+@pytest.mark.slow
 def test_many_cycles_leave_nothing():
     """The gate looks behind each test; this one would exhaust what a process may open."""
     spec = part("map_kinds", "hash shared")

@@ -14,14 +14,17 @@ from pybpfload.maps import PerCpu, possible_cpus
 from pybpfload.uapi import UpdateFlag
 from tests.support.gates import require_tool
 from tests.support.maps import PACKET, load_part, run
-from tests.support.needs import needs
+from tests.support.needs import needs, uses
 
 pytestmark = pytest.mark.kernel
 
 SIZE = len(PACKET)
 
 
-@pytest.mark.parametrize("name", ["hash", "lru", pytest.param("resizable", marks=needs("map:rhash"))])
+HASHES = {"hash": "map:hash", "lru": "map:lru_hash", "resizable": "map:rhash"}
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=uses(row)) for name, row in HASHES.items()])
 def test_hash_of_numbers_is_a_dictionary_that_a_program_shares(name):
     """Both sides see what the other wrote; the dictionary's whole set of methods works."""
     with load_part("map_kinds", name, f"counts_{name}") as obj:
@@ -104,6 +107,7 @@ def test_value_with_a_spin_lock_is_read_and_written_under_it():
         assert m[7].value == 70
 
 
+@uses("map:percpu_hash")
 def test_per_cpu_hash_has_a_value_for_each_cpu():
     """They come as a list that can be added up."""
     with load_part("map_kinds", "cpu_hash", "counts_cpu_hash") as obj:
@@ -125,6 +129,7 @@ def test_per_cpu_hash_has_a_value_for_each_cpu():
             m[7] = 5
 
 
+@uses("map:lru_percpu_hash")
 def test_per_cpu_lru_pads_small_values():
     """Values of four bytes lie eight apart."""
     with load_part("map_kinds", "cpu_lru", "counts_cpu_lru") as obj:
@@ -136,6 +141,7 @@ def test_per_cpu_lru_pads_small_values():
         assert dict(obj.maps["cpu_lru"].items())[1] == values
 
 
+@uses("map:percpu_array")
 def test_per_cpu_array_of_structs_adds_up_by_member():
     """The sum names what it adds."""
     with load_part("map_kinds", "cpu_array", "counts_cpu_array") as obj:
@@ -153,6 +159,7 @@ def test_per_cpu_array_of_structs_adds_up_by_member():
         assert [v.sum("bytes") for v in m[:4]] == [0, possible_cpus(), possible_cpus(), 0]
 
 
+@uses("map:array")
 def test_array_is_a_sequence_whose_elements_can_be_set():
     """Indices, slices, search; and nothing can be added or removed."""
     with load_part("map_kinds", "array", "counts_array") as obj:
@@ -216,6 +223,7 @@ def test_frozen_array_is_read_only_memory():
         assert m.memory[56] == 2
 
 
+@uses("map:lpm_trie")
 def test_trie_finds_the_longest_prefix():
     """Written as people write networks; a program looks an address up."""
     with load_part("map_kinds", "routes routes6", "finds_route") as obj:
@@ -262,6 +270,7 @@ def test_trie_of_long_addresses_takes_them_only():
             m[129, b"x"] = 1
 
 
+@uses("map:queue")
 def test_queue_is_first_in_first_out():
     """A program puts in, we take out."""
     with load_part("map_kinds", "queue", "queues") as obj:
@@ -288,6 +297,7 @@ def test_queue_is_first_in_first_out():
             m.items()
 
 
+@uses("map:stack")
 def test_stack_is_last_in_first_out():
     """A program takes the youngest out and puts its successor in."""
     with load_part("map_kinds", "stack", "stacks") as obj:
@@ -301,6 +311,7 @@ def test_stack_is_last_in_first_out():
 
 
 @needs("map:bloom_filter")
+@uses("map:bloom_filter")
 def test_bloom_filter_never_forgets():
     """What was put in, on either side, is in it; most of the rest is not."""
     with load_part("map_kinds", "bloom", "blooms") as obj:

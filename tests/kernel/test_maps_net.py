@@ -11,6 +11,7 @@ import pytest
 from pybpfload.errors import RecordError, SyscallError
 from pybpfload.uapi import AttachType
 from tests.support.maps import attached, load_part, run
+from tests.support.needs import uses
 
 pytestmark = pytest.mark.kernel
 
@@ -40,7 +41,10 @@ def tcp_pairs():
         yield make
 
 
-@pytest.mark.parametrize("name", ["devices", "device_hash"])
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param("devices", marks=uses("map:devmap")), pytest.param("device_hash", marks=uses("map:devmap_hash"))],
+)
 def test_device_map_holds_interface_numbers(name):
     """A program redirects where there is an entry; the key of a hash is any number."""
     with load_part("map_net", name, f"redirects_{name}") as obj:
@@ -73,6 +77,7 @@ def test_device_map_with_programs_takes_bytes_or_a_number():
         assert run(obj.programs["redirects_device_values"]) == XDP_REDIRECT
 
 
+@uses("map:cpumap")
 def test_cpu_map_holds_queue_sizes():
     """An entry makes a kernel thread with a queue."""
     with load_part("map_net", "cpus", "redirects_cpus") as obj:
@@ -85,6 +90,7 @@ def test_cpu_map_holds_queue_sizes():
         assert not m
 
 
+@uses("map:xskmap")
 def test_xsk_map_takes_af_xdp_sockets():
     """They can be set and taken out; the kernel does not say what is in it."""
     with load_part("map_net", "xsks", "redirects_xsks") as obj, socket.socket(AF_XDP, socket.SOCK_RAW) as xsk:
@@ -101,6 +107,7 @@ def test_xsk_map_takes_af_xdp_sockets():
         assert run(obj.programs["redirects_xsks"]) == XDP_ABORTED
 
 
+@uses("map:sockmap")
 def test_socket_map_redirects_between_sockets(tcp_pairs):
     """What goes into one socket comes out of another; the map leaves with the socket."""
     (one, _one_end), (two, _two_end) = tcp_pairs(), tcp_pairs()
@@ -121,6 +128,7 @@ def test_socket_map_redirects_between_sockets(tcp_pairs):
             m[0] = -1
 
 
+@uses("map:sockhash")
 def test_socket_hash_redirects_by_key(tcp_pairs):
     """The same with keys of any kind; they are bytes, as nothing types them."""
     (one, _one_end), (two, _two_end) = tcp_pairs(), tcp_pairs()
@@ -138,6 +146,7 @@ def test_socket_hash_redirects_by_key(tcp_pairs):
             assert len(m) == 0
 
 
+@uses("map:reuseport_sockarray")
 def test_reuseport_array_selects_the_socket():
     """Of three sockets on one port, the program picks the one in slot 1."""
     with load_part("map_net", "group", "selects") as obj, contextlib.ExitStack() as stack:

@@ -16,11 +16,12 @@ from pybpfload.maps import possible_cpus
 from pybpfload.maps.stacks import BuildIdFrame
 from pybpfload.uapi import AttachType
 from tests.support.maps import attached, load_part, open_output_event, own_cgroup, run
-from tests.support.needs import needs
+from tests.support.needs import needs, uses
 
 pytestmark = pytest.mark.kernel
 
 
+@uses("map:stack_trace")
 def test_stack_trace_map_lists_addresses_of_the_kernel():
     """A stack that a program took when this process made a system call: the entry is its root."""
     with load_part("map_things", "stacks", "takes_stack", targ_tgid=os.getpid()) as obj:
@@ -50,6 +51,7 @@ def test_stack_trace_map_with_build_ids_names_files():
         assert {len(frame.build_id) for frame in frames} <= {0, 20}
 
 
+@uses("map:cgroup_array")
 def test_cgroup_array_knows_who_is_in_a_cgroup():
     """1 inside, 0 outside; a slot that was never set is an error for the program."""
     with load_part("map_things", "cgroups", "asks_cgroup", targ_tgid=os.getpid()) as obj:
@@ -67,6 +69,7 @@ def test_cgroup_array_knows_who_is_in_a_cgroup():
             obj.maps["cgroups"][1]
 
 
+@uses("map:perf_event_array")
 def test_perf_event_array_leads_to_buffers():
     """Without max_entries it has a slot for each CPU; a program's output arrives in the buffer of its CPU."""
     with contextlib.ExitStack() as stack:
@@ -86,6 +89,7 @@ def test_perf_event_array_leads_to_buffers():
 
 
 @needs("storage_values", "map:task_storage")
+@uses("map:task_storage")
 def test_task_storage_belongs_to_a_process():
     """Set by pidfd, seen by a program that runs in the task."""
     with load_part("map_things", "of_task", "reads_task", targ_tgid=os.getpid()) as obj:
@@ -111,6 +115,7 @@ def test_task_storage_belongs_to_a_process():
 
 
 @needs("storage_values", "map:inode_storage")
+@uses("map:inode_storage")
 def test_inode_storage_belongs_to_a_file(tmp_path):
     """All who open the file get at the same value."""
     (tmp_path / "one").touch()
@@ -139,6 +144,7 @@ def test_inode_storage_is_seen_by_lsm_programs(tmp_path):
 
 
 @needs("storage_values", "map:cgrp_storage")
+@uses("map:cgrp_storage")
 def test_cgroup_storage_of_programs_belongs_to_a_directory():
     """Set by the cgroup's descriptor, seen by a program that runs in a task of it."""
     with load_part("map_things", "of_cgroup", "reads_cgroup", targ_tgid=os.getpid()) as obj:
@@ -158,7 +164,13 @@ def send_packet() -> socket.socket:
     return made
 
 
-@pytest.mark.parametrize("name", ["local", "local_cpu"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("local", marks=uses("map:cgroup_storage")),
+        pytest.param("local_cpu", marks=uses("map:percpu_cgroup_storage")),
+    ],
+)
 def test_cgroup_local_storage_counts_for_an_attached_program(name):
     """Attaching makes the entry; it can be read, written and listed, and not be made from here."""
     with load_part("map_things", "local local_cpu", "counts_egress") as obj, own_cgroup("local-storage") as fd:
@@ -178,6 +190,7 @@ def test_cgroup_local_storage_counts_for_an_attached_program(name):
 
 
 @needs("storage_values")
+@uses("map:sk_storage")
 def test_socket_storage_belongs_to_a_socket():
     """Set by the socket's descriptor, seen by a program that looks at its packets."""
     with load_part("map_things", "of_socket", "reads_socket") as obj, own_cgroup("sk-storage") as fd:

@@ -17,7 +17,7 @@ from pybpfload.maps.table import TABLE
 from pybpfload.spec import MapSpec
 from pybpfload.uapi import MapFlag, MapType, ProgType
 from tests.support.maps import load_part, part
-from tests.support.needs import needs
+from tests.support.needs import needs, uses
 from tests.support.objects import read
 
 pytestmark = pytest.mark.kernel
@@ -106,6 +106,7 @@ def test_ring_sizes_are_whole_pages_and_powers_of_two():
             assert m.max_entries == made * mmap.PAGESIZE
 
 
+@uses("map:array_of_maps")
 def test_array_of_maps_takes_maps_and_gives_ids():
     """A map, its descriptor or its bytes; what is read opens as the map it is."""
     with pybpfload.load(read("nested")) as obj:
@@ -128,6 +129,7 @@ def test_array_of_maps_takes_maps_and_gives_ids():
             outer[0] = "second"
 
 
+@uses("map:hash_of_maps")
 def test_hash_of_maps_takes_maps_and_gives_ids():
     """Keys are typed as in any hash; inner maps have to be like the template."""
     with pybpfload.load(read("nested")) as obj:
@@ -146,6 +148,7 @@ def test_hash_of_maps_takes_maps_and_gives_ids():
             outer[1] = obj.maps["first"]
 
 
+@uses("map:prog_array")
 def test_program_array_takes_programs_and_leads_tail_calls():
     """Written are programs, read are their ids; an empty slot means that the call goes on."""
     maps, programs = "first second outer empty tails", "jumps tail_one tail_two"
@@ -170,6 +173,7 @@ def test_program_array_takes_programs_and_leads_tail_calls():
 
 
 @needs("map:insn_array", "fd_array_cnt")
+@uses("map:insn_array")
 def test_instruction_array_says_where_instructions_went():
     """Set to places in a program, frozen, given to it: then the verifier fills in where they are now."""
     spec = MapSpec("places", MapType.INSN_ARRAY, key_size=4, value_size=16, max_entries=2)
@@ -181,6 +185,7 @@ def test_instruction_array_says_where_instructions_went():
 
 
 @needs("map:arena")
+@uses("map:arena")
 def test_arena_is_memory():
     """Its pages come to be when they are touched."""
     with create_map(MapSpec("arena", MapType.ARENA, max_entries=4, flags=MapFlag.MMAPABLE)) as m:

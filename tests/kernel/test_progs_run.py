@@ -10,7 +10,7 @@ import pytest
 import pybpfload
 from pybpfload import features
 from pybpfload.errors import SyscallError
-from tests.support.needs import needs
+from tests.support.needs import needs, uses
 from tests.support.objects import read
 
 pytestmark = pytest.mark.kernel
@@ -84,6 +84,7 @@ def test_run_raw_tracepoint_on_a_cpu(cpu):
 
 
 @needs("prog_run_syscall")
+@uses("prog:syscall")
 def test_run_syscall_program():
     """Its context is memory of ours: it comes back changed."""
     with loaded("adds") as obj:

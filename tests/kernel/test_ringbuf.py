@@ -10,6 +10,7 @@ import pytest
 
 import pybpfload
 from pybpfload.errors import ObjectError, RecordError
+from tests.support.needs import uses
 from tests.support.objects import read
 
 pytestmark = pytest.mark.kernel
@@ -30,6 +31,7 @@ def send(count: int) -> None:
         os.getpgid(0)
 
 
+@uses("map:ringbuf")
 def test_ring_decodes_every_member_from_btf(obj):
     """What C wrote is what Python reads, by name."""
     with obj.ring("events") as ring:

@@ -12,7 +12,7 @@ from pybpfload.btf import types as t
 from pybpfload.btf.dump import dump_all
 from tests.support.headers import KEYWORDS, anchored, assertions, compile_text, compiled, meaning
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.slow]
 
 SAMPLE = 300
 

@@ -12,7 +12,8 @@ import pytest
 
 import pybpfload
 from pybpfload.errors import ObjectError, RecordError, SyscallError
-from tests.support.readers import attached, need, send
+from tests.support.needs import need, uses
+from tests.support.readers import attached, send
 
 pytestmark = pytest.mark.kernel
 DEADLINE_S = 20.0
@@ -31,6 +32,7 @@ def commands(count: int, start: int = 0):
     return [{"number": start + i, "weight": 3, "text": b"text %d" % i} for i in range(count)]
 
 
+@uses("map:user_ringbuf")
 def test_user_ring_program_gets_what_was_sent(obj):
     """Typed values, in order, none twice."""
     with obj.user_ring("commands") as ring:

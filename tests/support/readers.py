@@ -8,10 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import pytest
-
 import pybpfload
-from pybpfload.features import FEATURES, has
 from tests.support.objects import read
 
 DEADLINE_S = 20.0
@@ -21,12 +18,6 @@ def send(count: int) -> None:
     """So many getpgid(2), which the objects take as their sign."""
     for _ in range(count):
         os.getpgid(0)
-
-
-def need(feature: str) -> None:
-    """Skips where the kernel lacks a feature."""
-    if not has(feature):
-        pytest.skip(f"this kernel has no {FEATURES[feature].title}")
 
 
 @contextmanager
