@@ -116,6 +116,11 @@ def attach_ksyscall(program: Program, name: str = "", *, ret: bool | None = None
     Args:
         name: of the system call, ``read``; "" takes it from SEC(ksyscall/NAME).
         ret: at its return; None takes it from SEC(kretsyscall/NAME).
+
+    Raises:
+        AttachError: there is no such system call, or its function cannot be traced.
+
+    Kernel: as attach_kprobe(), 4.1.
     """
     name = name or program.spec.target
     ret = program.spec.section.startswith("kret") if ret is None else ret

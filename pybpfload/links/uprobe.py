@@ -10,7 +10,7 @@ from typing import NamedTuple
 from pybpfload._sys import bpf, perf, tracefs
 from pybpfload._sys import links as sys_links
 from pybpfload._sys.fd import Fd
-from pybpfload.errors import AttachError, BpfError, UnsupportedError
+from pybpfload.errors import AttachError, BpfError, ObjectError, UnsupportedError, printable
 from pybpfload.links import paths
 from pybpfload.links.base import Link, Undo, run_all
 from pybpfload.links.event import attach_events, wants
@@ -144,7 +144,7 @@ def _offsets(path: str, symbols: str | Sequence[str], root: str) -> list[int]:
             return file.offsets([symbols])
         found = file.matching(symbols)
         if not found:
-            raise UnsupportedError(f"function like `{symbols}` in {path}")
+            raise ObjectError(f"{path}: no function like `{printable(symbols)}`")
         return list(found.values())
 
 

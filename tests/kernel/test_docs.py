@@ -9,7 +9,10 @@ import sys
 
 import pytest
 
+from pybpfload import links
 from pybpfload.features import find
+from pybpfload.links.attach import ATTACH, EXPLICIT
+from pybpfload.links.kinds import KINDS
 from pybpfload.maps.table import TABLE
 from tests.support.gates import require_tool
 from tests.support.pages import blocks, fits
@@ -61,3 +64,40 @@ def test_table_of_maps_names_class_and_version_of_every_type():
     for _, _, _, test, file in rows:
         name = "test_" + test.replace(" ", "_")
         assert f"def {name}(" in (ROOT / "tests" / "kernel" / file).read_text(), name
+
+
+def link_rows() -> dict[str, list[list[str]]]:
+    """The table of docs/links.md: function to its rows, each a list of cells."""
+    found: dict[str, list[list[str]]] = {}
+    name = ""
+    for line in (DOCS / "links.md").read_text().splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if line.startswith("|") and len(cells) == 8 and (cells[0].startswith("`") or (name and not cells[0])):
+            name = cells[0].strip("`") or name
+            found.setdefault(name, []).append(cells[1:])
+    return found
+
+
+def test_table_of_links_has_a_row_for_each_attach_function():
+    """All that links exports, and nothing else."""
+    functions = {name for name in links.__all__ if name.startswith("attach_") and name != "attach_type_for"}
+    assert set(link_rows()) == functions
+
+
+def test_table_of_links_knows_every_way_and_every_section():
+    """Each kind of the code's table is a step of a ladder; each SEC() name that can be attached is in a row."""
+    rows = [cells for several in link_rows().values() for cells in several]
+    steps = {step for cells in rows for step in re.findall(r"`(\w+)`", cells[2])}
+    assert steps == set(KINDS)
+    sections = {name for cells in rows for name in re.findall(r"`([\w./]+)`", cells[1])}
+    aliases = {"raw_tracepoint", "raw_tracepoint.w", "classifier", "tc", "xdp.frags", "fsession", "syscall", "struct_ops"}
+    heads = {name.removesuffix("/...") for name in sections}
+    assert {*ATTACH, *EXPLICIT} - heads <= aliases
+    assert heads - {*ATTACH, *EXPLICIT} <= {".struct_ops", ".struct_ops.link"}
+
+
+@pytest.mark.parametrize("name", sorted(link_rows()))
+def test_table_of_links_says_since_when_as_the_function_does(name):
+    """The first version is in its docstring, which has the commit too."""
+    for cells in link_rows()[name]:
+        assert cells[3].split(",")[0].split()[0] in getattr(links, name).__doc__
