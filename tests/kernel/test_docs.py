@@ -90,7 +90,16 @@ def test_table_of_links_knows_every_way_and_every_section():
     steps = {step for cells in rows for step in re.findall(r"`(\w+)`", cells[2])}
     assert steps == set(KINDS)
     sections = {name for cells in rows for name in re.findall(r"`([\w./]+)`", cells[1])}
-    aliases = {"raw_tracepoint", "raw_tracepoint.w", "classifier", "tc", "xdp.frags", "fsession", "syscall", "struct_ops"}
+    aliases = {
+        "raw_tracepoint",
+        "raw_tracepoint.w",
+        "classifier",
+        "tc",
+        "xdp.frags",
+        "fsession",
+        "syscall",
+        "struct_ops",
+    }
     heads = {name.removesuffix("/...") for name in sections}
     assert {*ATTACH, *EXPLICIT} - heads <= aliases
     assert heads - {*ATTACH, *EXPLICIT} <= {".struct_ops", ".struct_ops.link"}
