@@ -86,8 +86,8 @@ def run(path: Path, *, shell: bool = False) -> list[str]:
         elif block.language == "console" and shell:
             for command, expected in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block.text, re.MULTILINE):
                 if not command.startswith(SETUP):
-                    done = subprocess.run(["bash", "-c", command], stdout=-1, stderr=subprocess.STDOUT, text=True)
-                    check(block.line, expected, done.stdout)
+                    shown = subprocess.run(["bash", "-c", f"exec 2>&1; {command}"], stdout=-1, text=True, check=False)
+                    check(block.line, expected, shown.stdout)
     return problems
 
 
