@@ -29,8 +29,8 @@ HEAD = """# API reference
 <!-- written by tools/gen_api.py from the docstrings: change those -->
 
 Names are those of `pybpfload`, unless a module stands before them. Everything that owns a file descriptor is a context
-manager with a `close()` that may be called twice. A drawing in [`pybpfload/errors.py`](../pybpfload/errors.py) shows how
-errors are related.
+manager with a `close()` that may be called twice. [`pybpfload/errors.py`](../pybpfload/errors.py) draws how errors are
+related.
 "Kernel" says since which version, and by which commit.
 """
 # Title, page, and the modules whose public names stand there; "" takes the rest.
