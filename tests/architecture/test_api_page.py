@@ -12,6 +12,15 @@ import pytest
 import pybpfload
 from tests.support.sources import ROOT
 
+# What the variables of our examples are.
+OWNERS = {
+    "events": pybpfload.EventReader,
+    "link": pybpfload.Link,
+    "m": pybpfload.HashMap,
+    "obj": pybpfload.BpfObject,
+    "program": pybpfload.Program,
+    "spec": pybpfload.ObjectSpec,
+}
 PAGES = sorted([*(ROOT / "docs").glob("*.md"), ROOT / "README.md", ROOT / "examples" / "README.md"])
 
 
@@ -45,3 +54,15 @@ def test_names_of_a_page_exist(page):
                 break
             value, module = getattr(value, part), f"{module}.{part}"
     assert missing == []
+
+
+def test_methods_of_the_page_for_newcomers_exist():
+    """Those in the last column, which is ours."""
+    text = (ROOT / "docs" / "coming-from.md").read_text()
+    ours = "\n".join(line.rpartition(" | ")[2] for line in text.splitlines() if line.startswith("|"))
+    calls = re.findall(r"(?<![\w.])([a-z]+)\.([a-z_]+)\(", ours)
+    assert len(calls) > 15
+    assert [(who, what) for who, what in calls if who in OWNERS and not hasattr(OWNERS[who], what)] == []
+    functions = re.findall(r"(?<![\w.])((?:attach|list|open|create|read)_[a-z_]+)\(", ours)
+    assert len(functions) > 15
+    assert [name for name in functions if not hasattr(pybpfload, name)] == []
