@@ -52,7 +52,7 @@ MODULES = {
 # Classes that users make themselves.
 MADE = ("LinkSet", "MapSpec", "PerfReader", "RingReader", "RunStats", "SymbolFile", "UserRing")
 WIDTH = 110
-SECTIONS = ("Args:", "Attributes:", "Raises:")
+SECTIONS = ("Args:", "Attributes:", "Raises:", "Returns:")
 
 Definition = Union[ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef]
 
@@ -74,14 +74,8 @@ def tree_of(module: str) -> ast.Module:
 
 def exports(module: str) -> Iterator[Name]:
     """The public names of a module, with the modules that define them."""
-    tree = tree_of(module)
-    origin = {
-        alias.name: node.module.removeprefix("pybpfload.")
-        for node in tree.body
-        if isinstance(node, ast.ImportFrom) and node.module
-        for alias in node.names
-    }
-    for node in tree.body:
+    origin = {name.name: name.module for name in imports(module)}
+    for node in tree_of(module).body:
         if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__":
             for name in ast.literal_eval(node.value):
                 yield Name(f"{module}.{name}", name, origin.get(name, module))
@@ -93,6 +87,32 @@ def definition(name: Name) -> Definition | None:
         if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and node.name == name.name:
             return node
     return None
+
+
+def bases(node: ast.ClassDef, module: str, listed: set[str]) -> tuple[list[str], list[ast.ClassDef]]:
+    """The bases that have an entry, or are Python's; and those without, whose members are shown as the class's own."""
+    known: list[str] = []
+    parts: list[ast.ClassDef] = []
+    for base in map(ast.unparse, node.bases):
+        name = base.partition("[")[0]
+        own = next((x for x in imports(module) if x.name == name), Name(name, name, module))
+        found = definition(own)
+        if name in listed or found is None:
+            known += [base] if name != "Generic" else []
+        elif isinstance(found, ast.ClassDef):
+            parts.append(found)
+            more, deeper = bases(found, own.module, listed)
+            known += more
+            parts += deeper
+    return list(dict.fromkeys(known)), parts
+
+
+def imports(module: str) -> Iterator[Name]:
+    """What a module imports from others of the library."""
+    for node in tree_of(module).body:
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("pybpfload."):
+            for alias in node.names:
+                yield Name(alias.name, alias.name, node.module.removeprefix("pybpfload."))
 
 
 def parts(arguments: str) -> Iterator[str]:
@@ -120,7 +140,7 @@ def signature(node: ast.FunctionDef | ast.AsyncFunctionDef, name: str, *, method
 
 def markdown(text: str) -> Iterator[str]:
     """The lines of a docstring as Markdown: its sections become lists, its examples code."""
-    section, code = False, False
+    section, code, returns = False, False, False
     for line in text.replace("``", "`").splitlines():
         indented = line.startswith("    ")
         if code and line.strip() and not indented:
@@ -137,10 +157,10 @@ def markdown(text: str) -> Iterator[str]:
         elif line in SECTIONS:
             yield f"*{line[:-1]}*"
             yield ""
-            section = True
+            section, returns = True, line == "Returns:"
         elif section and indented:
             item = re.match(r"    ([\w, *]+?): (.*)", line)
-            yield f"- `{item[1]}`: {item[2]}" if item and line[4] != " " else f"  {line.strip()}"
+            yield f"- `{item[1]}`: {item[2]}" if item and line[4] != " " else ("" if returns else "  ") + line.strip()
         else:
             section = section and not line.strip()
             yield line
@@ -158,16 +178,20 @@ def is_property(node: ast.FunctionDef) -> bool:
     return any(isinstance(x, ast.Name) and x.id == "property" for x in node.decorator_list)
 
 
-def members(node: ast.ClassDef) -> Iterator[str]:
-    """The class's own public methods and properties, each with its docstring."""
-    for item in node.body:
+def members(node: ast.ClassDef, parts: list[ast.ClassDef]) -> Iterator[str]:
+    """Public methods and properties of the class and of what it is made of, each with its docstring."""
+    shown: set[str] = set()
+    for item in [item for each in (node, *parts) for item in each.body]:
         if not isinstance(item, (ast.FunctionDef, ast.AsyncFunctionDef)) or item.name.startswith("_"):
+            continue
+        if item.name in shown:
             continue
         if any(isinstance(x, ast.Attribute) and x.attr == "setter" for x in item.decorator_list):
             continue
         text = documented(item)
         if not text:
             continue  # of a protocol, or of the class that it comes from
+        shown.add(item.name)
         yield f"#### {node.name}.{item.name}\n"
         if isinstance(item, ast.FunctionDef) and is_property(item):
             returns = f": {ast.unparse(item.returns)}" if item.returns else ""
@@ -178,7 +202,7 @@ def members(node: ast.ClassDef) -> Iterator[str]:
         yield f"{text}\n"
 
 
-def entry(name: Name) -> Iterator[str]:
+def entry(name: Name, listed: set[str]) -> Iterator[str]:
     """One name: heading, signature, docstring, members."""
     node = definition(name)
     if node is None or not documented(node):
@@ -188,14 +212,16 @@ def entry(name: Name) -> Iterator[str]:
         yield signature(node, name.shown, method=False)
         yield f"{documented(node)}\n"
         return
-    public = [base for base in map(ast.unparse, node.bases) if not base.startswith(("_", "Generic"))]
-    yield f"```py\nclass {name.shown}{'(' + ', '.join(public) + ')' if public else ''}\n```\n"
+    public, parts = bases(node, name.module, listed)
+    fields = [f"\n    {ast.unparse(x)}" for x in node.body if isinstance(x, ast.AnnAssign) and "NamedTuple" in public]
+    heading = f"class {name.shown}{'(' + ', '.join(public) + ')' if public else ''}"
+    yield f"```py\n{heading}{':' if fields else ''}{''.join(fields)}\n```\n"
     yield f"{documented(node)}\n"
     for item in node.body:
         if isinstance(item, ast.FunctionDef) and item.name == "__init__" and (documented(item) or name.name in MADE):
             yield signature(item, name.shown, method=True)
             yield f"{documented(item)}\n"
-    yield from members(node)
+    yield from members(node, parts)
 
 
 def page() -> str:
@@ -205,13 +231,15 @@ def page() -> str:
     lines = [HEAD]
     titles = [(title, link, modules) for title, link, modules in PARTS] + [("Other modules", "features.md", ())]
     lines.append("\n".join(f"- [{title}](#{title.lower().replace(' ', '-')})" for title, _, _ in titles) + "\n")
+    others = {
+        title: [x for m in modules for x in exports(m) if x.name not in seen] for title, modules in MODULES.items()
+    }
+    listed = {name.name for names in [own, *others.values()] for name in names}
     for title, link, modules in titles:
         lines.append(f"## {title}\n\nExplained in [{link}]({link}).\n")
-        names = [name for name in own if modules and name.module.startswith(modules)]
-        for module in MODULES.get(title, ()):
-            names += [name for name in exports(module) if name.name not in seen]
+        names = [name for name in own if modules and name.module.startswith(modules)] + others.get(title, [])
         for name in sorted(names, key=lambda name: name.shown.lower()):
-            lines += entry(name)
+            lines += entry(name, listed)
     return "\n".join(lines)
 
 
