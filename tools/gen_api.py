@@ -128,7 +128,7 @@ def parts(arguments: str) -> Iterator[str]:
 
 def signature(node: ast.FunctionDef | ast.AsyncFunctionDef, name: str, *, method: bool) -> str:
     """Arguments and what comes back, in a block of code; one argument a line where they are many."""
-    arguments = ast.unparse(node.args).replace("'", "")
+    arguments = ast.unparse(node.args)
     each = [re.sub(r"(: [^=]+?)=", r"\1 = ", part) for part in parts(arguments)]
     each = each[1:] if method else each
     returns = f" -> {ast.unparse(node.returns)}".replace("'", "") if node.returns and node.name != "__init__" else ""
