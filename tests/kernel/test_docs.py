@@ -16,6 +16,7 @@ from pybpfload.links.kinds import KINDS
 from pybpfload.maps.table import TABLE
 from tests.support.gates import require_tool
 from tests.support.pages import blocks, fits
+from tests.support.sandbox import mount_bpffs
 from tests.support.sources import ROOT
 
 DOCS = ROOT / "docs"
@@ -28,6 +29,7 @@ PAGES = sorted(path.name for path in DOCS.glob("*.md") if any(b.language == "pyt
 @pytest.mark.parametrize("page", PAGES)
 def test_code_of_a_page_runs_as_it_stands(page, tmp_path):
     """All blocks, one after the other, in a process of its own; nothing is left open at its end."""
+    mount_bpffs()
     shell = page in WITH_SHELL
     if shell:
         require_tool("clang-19")
