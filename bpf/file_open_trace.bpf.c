@@ -126,7 +126,7 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long result)
 		if (result == -EFAULT || is_compat(regs))
 			return 0;
 		/* ... or somebody took it away meanwhile, and with it an event, perhaps. */
-		count_lost(CT_FILE_OPEN);
+		count_unread(CT_FILE_OPEN);
 		return 0;
 	}
 	used = string_size(used);

@@ -11,8 +11,10 @@ from tracer.probes.base import Probe
 from tracer.probes.file_open import FILE_OPEN
 from tracer.probes.process_exec import PROCESS_EXEC
 from tracer.probes.process_exit import PROCESS_EXIT
+from tracer.probes.process_tree import PROCESS_TREE
 
 __all__ = ["PROBES", "Probe"]
 
-# Exec comes first: an open is told to its process better when the exec before it has been seen.
-PROBES = (PROCESS_EXEC, PROCESS_EXIT, FILE_OPEN)
+# The tree comes first: the others look at what it knows.
+# Exec comes next: an open is told to its process better when the exec before it has been seen.
+PROBES = (PROCESS_TREE, PROCESS_EXEC, PROCESS_EXIT, FILE_OPEN)
