@@ -23,6 +23,7 @@ from functools import lru_cache
 from typing import Any, Callable, NamedTuple
 
 from tracer.clock import utc_text
+from tracer.known import Known
 
 Fields = dict[str, Any]
 
@@ -97,6 +98,9 @@ def errno_name(number: int) -> str | None:
     return errno.errorcode.get(number, str(number)) if number else None
 
 
+_errno_names = Known(errno_name).__getitem__
+
+
 @lru_cache(maxsize=128)
 def signal_name(number: int) -> str | None:
     """``SIGTERM`` for 15, ``SIGRTMIN+2`` for 36, None for 0."""
@@ -154,7 +158,7 @@ KINDS = (
                 STRING,
                 "Name of the errno, null if it was opened.",
                 "result",
-                errno_name,
+                _errno_names,
                 nullable=True,
             ),
         ),

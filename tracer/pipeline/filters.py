@@ -121,9 +121,9 @@ def filters(settings: Settings, tree: Iterable[int] = ()) -> list[Filter]:
     Args:
         tree: the processes of `settings.tree` and their descendants.
     """
-    found = [not_own(settings.own_pid)]
-    if settings.pid:
-        found.append(only_pid(settings.pid))
+    found = []
+    if settings.pid != settings.own_pid:
+        found.append(only_pid(settings.pid) if settings.pid else not_own(settings.own_pid))
     if settings.uid is not None:
         found.append(only_uid(settings.uid))
     if settings.tree:
