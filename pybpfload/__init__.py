@@ -30,6 +30,7 @@ from pybpfload._version import __version__
 TYPE_CHECKING = False  # as typing has it: importing typing takes longer than all else here
 
 if TYPE_CHECKING:
+    from pybpfload._sys.caps import limit_capabilities as limit_capabilities
     from pybpfload.btf.layout import RecordLayout as RecordLayout
     from pybpfload.btf.record import RecordReader as RecordReader
     from pybpfload.events import EventReader as EventReader
@@ -135,6 +136,7 @@ _EXPORTS = {
     "attach_xdp": "links.net",
     "create_map": "maps.create",
     "kernel_btf": "targets",
+    "limit_capabilities": "_sys.caps",
     "link_from_id": "links.base",
     "list_links": "listing",
     "list_maps": "listing",
@@ -195,6 +197,7 @@ __all__ = [
     "attach_xdp",
     "create_map",
     "kernel_btf",
+    "limit_capabilities",
     "link_from_id",
     "list_links",
     "list_maps",

@@ -94,8 +94,12 @@ _lock = threading.Lock()
 _kernel: Btf | None = None
 
 
-def kernel_btf() -> Btf:
+def kernel_btf(*, keep: bool = True) -> Btf:
     """The running kernel's BTF: read once a process, indexed at the first lookup.
+
+    Args:
+        keep: for the next who asks. If not, its memory (some 5 MB) is free again once the caller has no use for it,
+            nor for the relocations of the objects that were loaded with it.
 
     Raises:
         UnsupportedError: it is in none of the places where it could be; names them.
@@ -105,9 +109,12 @@ def kernel_btf() -> Btf:
     """
     global _kernel
     with _lock:
-        if _kernel is None:
-            _kernel = _find_kernel()
-        return _kernel
+        if _kernel is not None:
+            return _kernel
+        found = _find_kernel()
+        if keep:
+            _kernel = found
+        return found
 
 
 def _find_kernel() -> Btf:

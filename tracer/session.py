@@ -18,11 +18,14 @@ import os
 import time
 from typing import TYPE_CHECKING
 
+import pybpfload
+from pybpfload.errors import BpfError
 from tracer.errors import ReaderGoneError, TracerError
 from tracer.manager import BATCH, EbpfManager
 from tracer.pipeline import build_pipeline, run_pipeline
 from tracer.probes import PROBES
 from tracer.probes.process_exec import PROCESS_EXEC
+from tracer.proc import capabilities
 from tracer.proc.table import ProcessTable
 from tracer.proc.target import Target, in_pid_namespace
 from tracer.settings import Settings
@@ -46,7 +49,7 @@ DRAIN_S = 1.0
 
 # How long events gather before they are taken: soon after FEW, later after more.
 SOON_S = 0.010
-GATHER_S = 0.025
+GATHER_S = 0.040
 FEW = 8
 
 
@@ -84,6 +87,7 @@ class Session:
             manager.load_programs()
             if not self._stop.requested:
                 manager.attach_programs()
+                self._limit()
                 self._run(manager, sink, target, output)
         return self._stop.exit_code
 
@@ -94,6 +98,15 @@ class Session:
         if self._settings.pid:
             raise TracerError(f"--pid {self._settings.pid}: {what}", hint=hint)
         self._log.warning(f"{what}: exe may be missing, and this program's own files are shown", hint=hint)
+
+    def _limit(self) -> None:
+        """Give up what nobody needs any more."""
+        for loss in capabilities.lacks(capabilities.effective()):
+            self._log.warning(loss)
+        try:
+            pybpfload.limit_capabilities(capabilities.KEPT)
+        except BpfError as error:
+            self._log.detail(f"capabilities are kept: {error}")
 
     def _run(self, manager: EbpfManager, sink: Sink, target: Target, output: Output) -> None:
         attached = manager.attached

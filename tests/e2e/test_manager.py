@@ -157,7 +157,7 @@ def test_poll_events_takes_at_most_a_batch(log, tmp_path):
 
 def test_overload_is_counted_to_the_event(log, tmp_path):
     """Nobody reads, the ring fills up: received and lost add up to what happened, and a warning says so."""
-    count = 1009
+    count = 2003
     path = f"{tmp_path}/{'./' * 1900}x.pem"
     with opens(path, count) as workload, manager_of(log, pid=workload.pid) as manager:
         started(manager)
