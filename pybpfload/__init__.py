@@ -84,6 +84,7 @@ if TYPE_CHECKING:
     from pybpfload.ringbuf import RingReader as RingReader
     from pybpfload.spec import MapSpec as MapSpec
     from pybpfload.spec import ProgramSpec as ProgramSpec
+    from pybpfload.targets import forget_kernel_btf as forget_kernel_btf
     from pybpfload.targets import kernel_btf as kernel_btf
     from pybpfload.targets import read_btf as read_btf
     from pybpfload.userring import UserRing as UserRing
@@ -135,6 +136,7 @@ _EXPORTS = {
     "attach_usdt": "links.usdt",
     "attach_xdp": "links.net",
     "create_map": "maps.create",
+    "forget_kernel_btf": "targets",
     "kernel_btf": "targets",
     "limit_capabilities": "_sys.caps",
     "link_from_id": "links.base",
@@ -196,6 +198,7 @@ __all__ = [
     "attach_usdt",
     "attach_xdp",
     "create_map",
+    "forget_kernel_btf",
     "kernel_btf",
     "limit_capabilities",
     "link_from_id",

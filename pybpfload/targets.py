@@ -94,12 +94,8 @@ _lock = threading.Lock()
 _kernel: Btf | None = None
 
 
-def kernel_btf(*, keep: bool = True) -> Btf:
+def kernel_btf() -> Btf:
     """The running kernel's BTF: read once a process, indexed at the first lookup.
-
-    Args:
-        keep: for the next who asks. If not, its memory (some 5 MB) is free again once the caller has no use for it,
-            nor for the relocations of the objects that were loaded with it.
 
     Raises:
         UnsupportedError: it is in none of the places where it could be; names them.
@@ -109,12 +105,20 @@ def kernel_btf(*, keep: bool = True) -> Btf:
     """
     global _kernel
     with _lock:
-        if _kernel is not None:
-            return _kernel
-        found = _find_kernel()
-        if keep:
-            _kernel = found
-        return found
+        if _kernel is None:
+            _kernel = _find_kernel()
+        return _kernel
+
+
+def forget_kernel_btf() -> None:
+    """Let go of what `kernel_btf` has read; it is read again when somebody asks.
+
+    For programs that run on for long with all that they need attached: it is some 5 MB and more. The relocations of
+    objects that were loaded refer to it too: `obj.relocations.clear()`.
+    """
+    global _kernel
+    with _lock:
+        _kernel = None
 
 
 def _find_kernel() -> Btf:

@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from pybpfload import BpfObject, Map, RingReader
-    from pybpfload.btf import Btf
     from tracer.decode import Private
     from tracer.model import Event
     from tracer.probes import Probe
@@ -78,7 +77,6 @@ class EbpfManager:
         self._settings = settings
         self._log = log
         self._clock = BootClock()
-        self._kernel_btf: Btf | None = None
         self._loaded: list[Loaded] = []
         self._shared: dict[str, Map] = {}
         self._ring: RingReader[Event] | None = None
@@ -103,15 +101,14 @@ class EbpfManager:
         if lacking:
             message, hint = capabilities.explain(lacking)
             raise NoPrivilegeError(message, hint=hint)
-        manager = cls(probes, settings, log)
         try:
-            manager._kernel_btf = kernel_btf(keep=False)
+            kernel_btf()
         except BpfError as error:
             raise KernelError(
                 str(error),
                 hint="use a kernel built with CONFIG_DEBUG_INFO_BTF; those of distributions since 2020 are",
             ) from error
-        return manager
+        return cls(probes, settings, log)
 
     def __enter__(self) -> EbpfManager:
         return self
@@ -185,7 +182,7 @@ class EbpfManager:
         except KeyError as error:
             raise LoadError(f"object {spec.name} is not that of this probe: {error.args[0]}") from error
         shared = {name: each for name, each in self._shared.items() if name in spec.maps}
-        obj = pybpfload.load(spec, maps=shared, kernel_btf=self._kernel_btf)
+        obj = pybpfload.load(spec, maps=shared, kernel_btf=kernel_btf())
         try:
             probe.targets(obj.maps)
             if not self._ring and probe.sends:
@@ -231,7 +228,7 @@ class EbpfManager:
                 for kind in loaded.probe.wants:
                     self._listeners.setdefault(kind, []).append(loaded)
         # All is in the kernel, so its types are not needed any more, nor what refers to them: several megabytes.
-        self._kernel_btf = None
+        pybpfload.forget_kernel_btf()
         for loaded in self._loaded:
             loaded.context.obj.relocations.clear()
         self._next_check = time.monotonic() + CHECK_S

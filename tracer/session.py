@@ -47,6 +47,9 @@ if TYPE_CHECKING:
 # How long the rest of the ring may take to write, once the programs are off.
 DRAIN_S = 1.0
 
+# Who keeps the processors busy makes the most events. This is enough to keep up with them, and not to hold them up.
+NICE = -5
+
 # How long events gather before they are taken: soon after FEW, later after more.
 SOON_S = 0.010
 GATHER_S = 0.040
@@ -100,7 +103,11 @@ class Session:
         self._log.warning(f"{what}: exe may be missing, and this program's own files are shown", hint=hint)
 
     def _limit(self) -> None:
-        """Give up what nobody needs any more."""
+        """Take precedence over what is watched, and give up what nobody needs any more."""
+        try:
+            os.setpriority(os.PRIO_PROCESS, 0, min(os.getpriority(os.PRIO_PROCESS, 0), NICE))
+        except PermissionError:
+            pass  # then it has to do without
         for loss in capabilities.lacks(capabilities.effective()):
             self._log.warning(loss)
         try:

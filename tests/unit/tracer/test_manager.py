@@ -26,7 +26,7 @@ def log():
 def allowed(monkeypatch):
     """A host that lets us trace and has BTF."""
     monkeypatch.setattr(module.capabilities, "effective", lambda: (1 << 41) - 1)
-    monkeypatch.setattr(module, "kernel_btf", lambda *, keep: None)
+    monkeypatch.setattr(module, "kernel_btf", object)
 
 
 def create(log):
@@ -93,7 +93,7 @@ def test_create_without_capabilities_is_no_privilege(log, monkeypatch):
 def test_create_without_kernel_btf_is_the_kernels_fault(allowed, log, monkeypatch, error):
     """Exit code 4, with what a kernel needs."""
 
-    def kernel_btf(*, keep):
+    def kernel_btf():
         raise error
 
     monkeypatch.setattr(module, "kernel_btf", kernel_btf)
