@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from tracer.probes.base import Probe
 from tracer.probes.file_open import FILE_OPEN
+from tracer.probes.lib_load import LIB_LOAD
 from tracer.probes.process_exec import PROCESS_EXEC
 from tracer.probes.process_exit import PROCESS_EXIT
+from tracer.probes.process_fork import PROCESS_FORK
 
 __all__ = ["PROBES", "Probe"]
 
-# Exec comes first: an open is told to its process better when the exec before it has been seen.
-PROBES = (PROCESS_EXEC, PROCESS_EXIT, FILE_OPEN)
+# Fork and exec come first: an open is told to its process better when what came before it has been seen.
+PROBES = (PROCESS_FORK, PROCESS_EXEC, PROCESS_EXIT, LIB_LOAD, FILE_OPEN)
