@@ -200,7 +200,7 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long result)
 		if (result == -EFAULT || nr == NR_OPEN_BY_HANDLE || is_compat(regs))
 			return 0;
 		/* ... or somebody took it away meanwhile, and with it an event, perhaps. */
-		count_lost(CT_FILE_OPEN);
+		count_unread(CT_FILE_OPEN);
 		return 0;
 	}
 	used = string_size(size);
