@@ -4,7 +4,7 @@
 Every runtime names the control group of a container after it, each in its own way::
 
     docker          /docker/ID                                   /system.slice/docker-ID.scope
-    containerd      /kubepods/burstable/podUID/ID                /kubepods.slice/...-podUID.slice/cri-containerd-ID.scope
+    containerd      /kubepods/burstable/podUID/ID                ...-podUID.slice/cri-containerd-ID.scope
     CRI-O           /kubepods/podUID/crio-ID                     ...podUID.slice/crio-ID.scope
     podman          /libpod_parent/libpod-ID                     /machine.slice/libpod-ID.scope/container
     LXC, nspawn     /lxc.payload.NAME   /lxc/NAME                /machine.slice/machine-NAME.scope
@@ -27,7 +27,8 @@ MAX_BYTES = 1 << 16
 _ID = r"(?P<id>[0-9a-f]{64})"
 _KEY = r"(?P<id>[0-9a-f]{32}-[0-9]{1,20}|[0-9a-f]{64})"
 _NAME = r"(?P<id>[A-Za-z0-9][A-Za-z0-9_.-]{0,127})"
-_POD = re.compile(r"(?:^|[-/:])pod(?P<uid>[0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12}|[0-9a-f]{32})(?:\.slice|$|(?=[/:]))")
+_UID = r"(?P<uid>[0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12}|[0-9a-f]{32})"
+_POD = re.compile(rf"(?:^|[-/:])pod{_UID}(?:\.slice|$|(?=[/:]))")
 
 # The name of one directory, the one that it lies in as far as that matters, and the runtime.
 _RULES = (

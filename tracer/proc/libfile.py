@@ -26,7 +26,7 @@ OVERLAP = 128
 
 # A banner that stands in the file itself, by family. It is the first of all that match that counts.
 BANNERS = {
-    "OpenSSL": re.compile(rb"(?:OpenSSL|LibreSSL|Tongsuo) (\d{1,3}\.\d{1,3}\.\d{1,3}[a-z]{0,2}(?:-[a-z0-9]{1,16})?)[ \0]"),
+    "OpenSSL": re.compile(rb"(?:OpenSSL|LibreSSL) (\d{1,3}\.\d{1,3}\.\d{1,3}[a-z]{0,2}(?:-[a-z0-9]{1,16})?)[ \0]"),
     "GnuTLS": re.compile(rb"\0(3\.\d{1,2}\.\d{1,3})\0"),
     "NSS": re.compile(rb"Version: (?:NSS|NSPR) (\d{1,2}\.\d{1,3}(?:\.\d{1,3})?)"),
     "Libgcrypt": re.compile(rb"This is Libgcrypt (\d{1,2}\.\d{1,3}\.\d{1,3})"),
