@@ -135,6 +135,8 @@ struct pt_regs {
 	unsigned long dx;
 	unsigned long r8;
 	unsigned long r10;
+	unsigned long ax;
+	unsigned long sp;
 	unsigned long orig_ax;
 } __relocated;
 
@@ -144,6 +146,7 @@ struct pt_regs {
 
 struct pt_regs {
 	__u64 regs[31];
+	__u64 sp;
 	__u64 pstate;
 	__u64 orig_x0;
 	__s32 syscallno;
