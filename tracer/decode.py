@@ -10,6 +10,7 @@ record is then one call.
 
 from __future__ import annotations
 
+import posixpath
 import sys
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Union
@@ -18,7 +19,7 @@ from pybpfload import RecordReader
 from pybpfload.errors import RecordError
 from tracer.errors import LoadError
 from tracer.known import Known
-from tracer.model import KIND_BY_NAME, Event, EventKind
+from tracer.model import KIND_BY_NAME, Event, EventKind, Fields
 from tracer.objects import architecture
 
 if TYPE_CHECKING:
@@ -100,16 +101,68 @@ class OpenFlags(Known[int, str]):
 KEPT_SIZE, KEPT = 256, 4096
 
 
+def read_device(raw: int) -> str:
+    """``major:minor`` of the kernel's number, "" for none."""
+    return f"{raw >> 20}:{raw & 0xFFFFF}" if raw else ""
+
+
+def read_names(names: list[bytes]) -> str | None:
+    """A path from its names, the last one first, with an empty one behind them if they are all; else None."""
+    if len(names) < 2 or names[-1] or names[-2]:
+        return None
+    return read_text(b"/" + b"/".join(names[-3::-1]))
+
+
+def read_open_names(raw: bytes) -> tuple[str, str | None]:
+    """The name that the caller gave, and the path behind it."""
+    first, *names = raw.split(b"\0")
+    return read_text(first), read_names(names)
+
+
+_open_names = Known(read_open_names, KEPT, KEPT_SIZE)
+
+
+def split_open_names(fields: Fields, raw: bytes) -> None:
+    """The name that the caller gave, and where the file lies or should have been."""
+    asked, found = _open_names[raw]
+    if fields["result"]:
+        if asked.startswith("/"):
+            found = asked
+        elif found is not None:
+            found = posixpath.join(found, asked)
+    # open_by_handle_at() takes no name.
+    fields["path"] = asked or found or ""
+    fields["file_path"] = found
+
+
+def split_exec_names(fields: Fields, raw: bytes) -> None:
+    """The program that the caller named, and its arguments."""
+    program, _, arguments = raw.partition(b"\0")
+    fields["path"] = read_text(program)
+    fields["argv"] = read_arguments(arguments)
+    fields["argv_cut"] = fields["argv_size"] > len(arguments)
+
+
+def split_file_names(fields: Fields, raw: bytes) -> None:
+    """Where the file lies; its name alone if that is all there is."""
+    names = raw.split(b"\0")
+    fields["path"] = read_names(names) or read_text(names[0])
+
+
 class Semantic(NamedTuple):
     """What a C type means.
 
     Attributes:
         read: from the raw value to that of the event; None takes it as it is.
         private: how redaction treats it: ``path``, ``argv``, or "" for not at all.
+        split: for several strings in one array, see events.h: puts them into the fields of the event.
+        gives: the fields that `split` sets and that are private, and how redaction treats them.
     """
 
     read: Callable[[Any], Any] | None = None
     private: str = ""
+    split: Callable[[Fields, bytes], None] | None = None
+    gives: tuple[tuple[str, str], ...] = ()
 
 
 SEMANTICS = {
@@ -125,6 +178,11 @@ SEMANTICS = {
     "ct_open_flags": Semantic(OpenFlags(architecture()).__getitem__),
     "ct_exit_code": Semantic(),
     "ct_signal": Semantic(),
+    "ct_device": Semantic(read_device),
+    "ct_asked": Semantic(read_text, "path"),
+    "ct_open_names": Semantic(split=split_open_names, gives=(("path", "path"), ("file_path", "path"))),
+    "ct_exec_names": Semantic(split=split_exec_names, gives=(("path", "path"), ("argv", "argv"))),
+    "ct_file_names": Semantic(split=split_file_names, gives=(("path", "path"),)),
 }
 
 
@@ -213,15 +271,20 @@ class Decoder(RecordReader[Event]):
         self, kind: EventKind, layout: RecordLayout
     ) -> tuple[EventKind, RecordReader[dict[str, Any]], Finish | None]:
         semantics = {field.name: SEMANTICS.get(field.type_name, Semantic()) for field in layout.fields}
-        self.private[kind.name] = tuple((name, each.private) for name, each in semantics.items() if each.private)
+        whole = [(name, each.private) for name, each in semantics.items() if each.private]
+        self.private[kind.name] = (*whole, *(given for each in semantics.values() for given in each.gives))
         convert = {name: each.read for name, each in semantics.items() if each.read}
         # Arrays that have a size of their own: NULs at their end may belong to the data.
         sized = [(f.name, f"{f.name}_size", f"{f.name}_cut", f.size, convert.pop(f.name, bytes))
                  for f in layout.fields if f"{f.name}_size" in semantics]  # fmt: skip
+        splits = [(name, each.split) for name, each in semantics.items() if each.split]
 
         def finish(fields: dict[str, Any]) -> None:
             for name, used, cut, room, convert_array in sized:
                 fields[cut] = fields[used] > room
                 fields[name] = convert_array(fields[name][: fields[used]])
+            for name, split in splits:
+                split(fields, fields.pop(name))
 
-        return kind, layout.reader(convert, raw=[name for name, *_ in sized], into=dict), finish if sized else None
+        reader = layout.reader(convert, raw=[name for name, *_ in sized], into=dict)
+        return kind, reader, finish if sized or splits else None

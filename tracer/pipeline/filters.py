@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 
 Filter = Callable[["Event"], "Event | None"]
 
-# The kind of event that tells of new processes, and its field with their ids.
-FORK, CHILD = "process_fork", "child_pid"
-
 _SMALL = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
 
 
@@ -78,8 +75,8 @@ def only_tree(pids: Iterable[int]) -> Filter:
         pid = fields["pid"]
         if pid not in tree:
             return None
-        if event.kind.name == FORK:
-            tree.add(fields[CHILD])
+        if event.kind.child:
+            tree.add(fields["child"])
         elif event.kind.ends:
             tree.discard(pid)
         return event

@@ -88,7 +88,7 @@ def executable(pid: int) -> str:
     try:
         raw = os.readlink(b"/proc/%d/exe" % pid)
     except OSError as error:
-        raise _translated(error, pid) from error
+        raise translated(error, pid) from error
     return raw.decode("utf-8", "surrogateescape")
 
 
@@ -100,10 +100,11 @@ def _read(pid: int, name: str) -> bytes:
         finally:
             os.close(fd)
     except OSError as error:
-        raise _translated(error, pid) from error
+        raise translated(error, pid) from error
 
 
-def _translated(error: OSError, pid: int) -> TracerError:
+def translated(error: OSError, pid: int) -> TracerError:
+    """What an error at a file of /proc/PID means."""
     if isinstance(error, (FileNotFoundError, ProcessLookupError)):
         return GoneError(f"process {pid}: gone")
     # Not allowed, or not to be told: the path of a running executable may be longer than any path can be.
