@@ -113,18 +113,16 @@ def only_cgroup(directory: str) -> Filter:
 
 
 def filters(settings: Settings, tree: Iterable[int] = ()) -> list[Filter]:
-    """All that the user asked for, the cheapest first.
+    """All that the user asked for, the cheapest first, but for that which has to see every event.
 
     Args:
         tree: the processes of `settings.tree` and their descendants.
     """
-    found = []
+    found = [only_tree(tree)] if settings.tree else []
     if settings.pid != settings.own_pid:
         found.append(only_pid(settings.pid) if settings.pid else not_own(settings.own_pid))
     if settings.uid is not None:
         found.append(only_uid(settings.uid))
-    if settings.tree:
-        found.append(only_tree(tree))
     if settings.cgroup:
         found.append(only_cgroup(settings.cgroup))
     if settings.name:
