@@ -105,7 +105,7 @@ static __always_inline __u32 open_flags(struct pt_regs *regs, int nr)
 	return flags;
 }
 
-#define NAMES offsetof(struct ct_file_open, names)
+#define NAMES offsetof(struct ct_file_open, strings)
 
 /* A call that a signal broke off: its caller gets EINTR, or never knows, since it is restarted. */
 static __always_inline __s32 open_result(long result)
@@ -117,7 +117,7 @@ static __always_inline __s32 open_result(long result)
 
 /*
  * Which file it is, and where it lies; if it was not opened, and its name is relative, the directory
- * where it was looked for. open->names_size is that of the name that the caller gave, and grows.
+ * where it was looked for. open->strings_size is that of the name that the caller gave, and grows.
  */
 static __always_inline void describe(struct ct_file_open *open, struct pt_regs *regs, int nr)
 {
@@ -131,7 +131,7 @@ static __always_inline void describe(struct ct_file_open *open, struct pt_regs *
 	open->device = 0;
 	open->mode = 0;
 	open->pad = 0;
-	if (!opened && open->names[0] == '/')
+	if (!opened && open->strings[0] == '/')
 		return;
 	fd = opened ? open->result : base_directory(regs, nr);
 	if (!opened && fd == AT_FDCWD) {
@@ -151,7 +151,7 @@ static __always_inline void describe(struct ct_file_open *open, struct pt_regs *
 		mount = BPF_CORE_READ(file, f_path.mnt);
 		dentry = BPF_CORE_READ(file, f_path.dentry);
 	}
-	open->names_size = append_path(mount, dentry, NAMES + open->names_size) - NAMES;
+	open->strings_size = append_path(mount, dentry, NAMES + open->strings_size) - NAMES;
 }
 
 /* The last name of the file that open_by_handle_at() opened, as read_str() gives it. */
@@ -160,7 +160,7 @@ static __always_inline long read_last_name(struct ct_file_open *open, __s32 fd)
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 	struct file *file = find_file(task, fd);
 
-	return bpf_probe_read_kernel_str(open->names, CT_NAME_MAX,
+	return bpf_probe_read_kernel_str(open->strings, CT_NAME_MAX,
 					 BPF_CORE_READ(file, f_path.dentry, d_name.name));
 }
 
@@ -193,7 +193,7 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long result)
 	if (nr == NR_OPEN_BY_HANDLE)
 		size = read_last_name(open, result);
 	else
-		size = bpf_probe_read_user_str(open->names, CT_PATH_SIZE,
+		size = bpf_probe_read_user_str(open->strings, CT_PATH_SIZE,
 					       (const void *)name_address(regs, nr));
 	if (size < 0) {
 		/* The kernel could not read the name either, and nothing was opened ... */
@@ -207,16 +207,16 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long result)
 	if (!is_wanted(open, used - 1) || is_compat(regs))
 		return 0;
 	if (nr == NR_OPEN_BY_HANDLE) {
-		open->names[0] = '\0'; /* the caller gave none */
+		open->strings[0] = '\0'; /* the caller gave none */
 		used = 1;
 	}
 
 	open->result = open_result(result);
 	open->flags = open_flags(regs, nr);
-	open->names_size = used;
+	open->strings_size = used;
 	describe(open, regs, nr);
 	fill_header(&event->header, CT_FILE_OPEN);
-	send_named(&event->header, NAMES, &open->names_size);
+	send_named(&event->header, NAMES, &open->strings_size);
 	return 0;
 }
 

@@ -85,7 +85,7 @@ static __always_inline bool is_library(struct dentry *dentry)
 	return bpf_map_lookup_elem(&libraries, &key) != NULL;
 }
 
-#define NAMES offsetof(struct ct_lib_load, names)
+#define NAMES offsetof(struct ct_lib_load, strings)
 
 SEC("tp_btf/sys_exit")
 int BPF_PROG(on_sys_exit, struct pt_regs *regs, long result)
@@ -122,9 +122,9 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long result)
 	load->mode = BPF_CORE_READ(inode, i_mode);
 	/* d_unlinked() of include/linux/dcache.h */
 	load->deleted = !BPF_CORE_READ(dentry, d_hash.pprev);
-	load->names_size = append_path(BPF_CORE_READ(file, f_path.mnt), dentry, NAMES) - NAMES;
+	load->strings_size = append_path(BPF_CORE_READ(file, f_path.mnt), dentry, NAMES) - NAMES;
 	fill_header(&event->header, CT_LIB_LOAD);
-	send_named(&event->header, NAMES, &load->names_size);
+	send_named(&event->header, NAMES, &load->strings_size);
 	return 0;
 }
 

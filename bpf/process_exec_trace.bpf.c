@@ -10,7 +10,7 @@
 #include <bpf/bpf_tracing.h>
 
 /*
- * Puts the first bytes of the arguments behind the `used` bytes of exec->names; returns how much is
+ * Puts the first bytes of the arguments behind the `used` bytes of exec->strings; returns how much is
  * used then. The kernel has just written them to the new stack, so they are resident; should they be
  * gone all the same, argv_size tells that there were some.
  */
@@ -27,7 +27,7 @@ static __always_inline __u64 append_argv(struct ct_process_exec *exec, __u64 use
 	barrier_var(size);
 	size &= 2 * CT_ARGV_SIZE - 1;
 	if (size > CT_ARGV_SIZE || used > CT_PATH_SIZE ||
-	    bpf_probe_read_user(exec->names + used, size, (const void *)start))
+	    bpf_probe_read_user(exec->strings + used, size, (const void *)start))
 		return used;
 	return used + size;
 }
@@ -49,16 +49,16 @@ int BPF_PROG(on_sched_process_exec, struct task_struct *task, int old_pid,
 		return 0;
 
 	exec = &event->process_exec;
-	size = bpf_probe_read_kernel_str(exec->names, CT_PATH_SIZE, bprm->filename);
+	size = bpf_probe_read_kernel_str(exec->strings, CT_PATH_SIZE, bprm->filename);
 	if (size > 0)
 		used = size;
 	else
-		exec->names[0] = '\0';
+		exec->strings[0] = '\0';
 	used = append_argv(exec, used, task->mm);
-	exec->names_size = used;
+	exec->strings_size = used;
 	fill_header(&event->header, CT_PROCESS_EXEC);
-	if (used <= sizeof(exec->names))
-		send_record(&event->header, offsetof(struct ct_process_exec, names) + used);
+	if (used <= sizeof(exec->strings))
+		send_record(&event->header, offsetof(struct ct_process_exec, strings) + used);
 	return 0;
 }
 

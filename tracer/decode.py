@@ -113,18 +113,18 @@ def read_names(names: list[bytes]) -> str | None:
     return read_text(b"/" + b"/".join(names[-3::-1]))
 
 
-def read_open_names(raw: bytes) -> tuple[str, str | None]:
+def read_open_strings(raw: bytes) -> tuple[str, str | None]:
     """The name that the caller gave, and the path behind it."""
     first, *names = raw.split(b"\0")
     return read_text(first), read_names(names)
 
 
-_open_names = Known(read_open_names, KEPT, KEPT_SIZE)
+_open_strings = Known(read_open_strings, KEPT, KEPT_SIZE)
 
 
-def split_open_names(fields: Fields, raw: bytes) -> None:
+def split_open_strings(fields: Fields, raw: bytes) -> None:
     """The name that the caller gave, and where the file lies or should have been."""
-    asked, found = _open_names[raw]
+    asked, found = _open_strings[raw]
     if fields["result"]:
         if asked.startswith("/"):
             found = asked
@@ -135,7 +135,7 @@ def split_open_names(fields: Fields, raw: bytes) -> None:
     fields["file_path"] = found
 
 
-def split_exec_names(fields: Fields, raw: bytes) -> None:
+def split_exec_strings(fields: Fields, raw: bytes) -> None:
     """The program that the caller named, and its arguments."""
     program, _, arguments = raw.partition(b"\0")
     fields["path"] = read_text(program)
@@ -143,7 +143,7 @@ def split_exec_names(fields: Fields, raw: bytes) -> None:
     fields["argv_cut"] = fields["argv_size"] > len(arguments)
 
 
-def split_file_names(fields: Fields, raw: bytes) -> None:
+def split_file_strings(fields: Fields, raw: bytes) -> None:
     """Where the file lies; its name alone if that is all there is."""
     names = raw.split(b"\0")
     fields["path"] = read_names(names) or read_text(names[0])
@@ -172,17 +172,18 @@ SEMANTICS = {
     "ct_gid": Semantic(),
     "ct_cgroup": Semantic(),
     "ct_comm": Semantic(Known(read_text, KEPT).__getitem__),
-    "ct_path": Semantic(Known(read_text, KEPT, KEPT_SIZE).__getitem__, "path"),
-    "ct_argv": Semantic(read_arguments, "argv"),
     "ct_result": Semantic(Known(read_result, KEPT).__getitem__),
     "ct_open_flags": Semantic(OpenFlags(architecture()).__getitem__),
     "ct_exit_code": Semantic(),
     "ct_signal": Semantic(),
+    "ct_inode": Semantic(),
     "ct_device": Semantic(read_device),
+    "ct_mode": Semantic(),
+    "ct_address": Semantic(),
     "ct_asked": Semantic(read_text, "path"),
-    "ct_open_names": Semantic(split=split_open_names, gives=(("path", "path"), ("file_path", "path"))),
-    "ct_exec_names": Semantic(split=split_exec_names, gives=(("path", "path"), ("argv", "argv"))),
-    "ct_file_names": Semantic(split=split_file_names, gives=(("path", "path"),)),
+    "ct_open_strings": Semantic(split=split_open_strings, gives=(("path", "path"), ("file_path", "path"))),
+    "ct_exec_strings": Semantic(split=split_exec_strings, gives=(("path", "path"), ("argv", "argv"))),
+    "ct_file_strings": Semantic(split=split_file_strings, gives=(("path", "path"),)),
 }
 
 

@@ -28,7 +28,7 @@ enum ct_kind {
 
 #define CT_COMM_SIZE 16
 #define CT_PATH_SIZE 4096 /* PATH_MAX: the longest name the kernel takes, with its NUL */
-#define CT_NAMES_SIZE (2 * CT_PATH_SIZE)
+#define CT_STRINGS_SIZE (2 * CT_PATH_SIZE)
 #define CT_ARGV_SIZE 4096 /* of arguments at most */
 #define CT_ASKED_SIZE 256
 
@@ -38,7 +38,6 @@ typedef __u32 ct_uid; /* real id, as the initial user namespace has it */
 typedef __u32 ct_gid;
 typedef __u64 ct_cgroup; /* id of a cgroup v2: the inode number of its directory */
 typedef char ct_comm[CT_COMM_SIZE];
-typedef char ct_path[CT_PATH_SIZE];
 typedef __u64 ct_inode;
 typedef __u32 ct_device; /* as the kernel has it: major << 20 | minor */
 typedef __u32 ct_mode; /* type and permissions of a file */
@@ -49,9 +48,9 @@ typedef __u64 ct_address; /* in the memory of the process */
  * names of a path are those of its directory entries, the last one first; an empty string after
  * them says that they are all there, up to the root of the process.
  */
-typedef char ct_open_names[CT_NAMES_SIZE]; /* the name as the caller gave it, names of a path */
-typedef char ct_exec_names[CT_NAMES_SIZE]; /* the program as the caller gave it, arguments */
-typedef char ct_file_names[CT_NAMES_SIZE]; /* names of a path */
+typedef char ct_open_strings[CT_STRINGS_SIZE]; /* the name as the caller gave it, names of a path */
+typedef char ct_exec_strings[CT_STRINGS_SIZE]; /* the program as the caller gave it, arguments */
+typedef char ct_file_strings[CT_STRINGS_SIZE]; /* names of a path */
 typedef char ct_asked[CT_ASKED_SIZE];
 typedef __s32 ct_result; /* what a system call returned: a number from 0 on, or -errno */
 typedef __u32 ct_open_flags; /* O_* as the caller gave them, in the numbers of its machine */
@@ -80,19 +79,19 @@ struct ct_file_open {
 	ct_device device;
 	ct_mode mode;
 	__u32 pad;
-	__u32 names_size;
+	__u32 strings_size;
 	/*
 	 * The path is that of the file, or, if it was not opened and its name is relative, that of
 	 * the directory it is relative to.
 	 */
-	ct_open_names names;
+	ct_open_strings strings;
 };
 
 struct ct_process_exec {
 	struct ct_header;
-	__u32 argv_size; /* of all arguments, also of those that are not in `names` */
-	__u32 names_size;
-	ct_exec_names names;
+	__u32 argv_size; /* of all arguments, also of those that are not in `strings` */
+	__u32 strings_size;
+	ct_exec_strings strings;
 };
 
 struct ct_process_fork {
@@ -117,8 +116,8 @@ struct ct_lib_load {
 	ct_device device;
 	ct_mode mode;
 	__u32 deleted; /* whether the file has no name any more */
-	__u32 names_size;
-	ct_file_names names;
+	__u32 strings_size;
+	ct_file_strings strings;
 };
 
 struct ct_lib_open {

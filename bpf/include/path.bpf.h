@@ -107,11 +107,11 @@ complete:
  * append_path() again to see how large it can be.
  */
 static __always_inline void send_named(struct ct_header *header, __u64 at,
-				       const volatile __u32 *names_size)
+				       const volatile __u32 *strings_size)
 {
-	__u64 size = *names_size;
+	__u64 size = *strings_size;
 
-	if (size <= CT_NAMES_SIZE)
+	if (size <= CT_STRINGS_SIZE)
 		send_record(header, at + size);
 }
 
