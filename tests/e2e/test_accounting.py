@@ -146,7 +146,7 @@ def test_without_proc_it_says_so():
     unshare = require_tool("unshare")
     script = 'umount -l /proc && exec "$0" -m tracer monitor -d 1'
     with (
-        pytest.raises(AssertionError, match="error: .*/proc/self/status.*mount -t proc"),
+        pytest.raises(AssertionError, match=r"error: .*/proc/self/status.*mount -t proc"),
         Tracer(prefix=(unshare, "--mount", "sh", "-c", script)),
     ):
         pass
