@@ -43,6 +43,11 @@ class ProcessTable:
         self._capacity = capacity if sees_exec else 0
         self._known: OrderedDict[Key, str | None] = OrderedDict()
 
+    @property
+    def remembers(self) -> bool:
+        """Whether an answer holds until the process executes something else, or ends."""
+        return self._capacity > 0
+
     def __len__(self) -> int:
         return len(self._known)
 
@@ -66,6 +71,12 @@ class ProcessTable:
         key = (pid, reader.ticks(start_ns))
         found = self._look(key, first_thread)
         return self._remember(key, found if found is not None else image or None)
+
+    def forked(self, pid: int, start_ns: int, child: int, child_start_ns: int) -> None:
+        """A process made another one, which runs the same until it executes something else."""
+        found = self._known.get((pid, reader.ticks(start_ns)))
+        if found is not None:
+            self._remember((child, reader.ticks(child_start_ns)), found)
 
     def ended(self, pid: int, start_ns: int) -> str | None:
         """What the process ran, if that is known; it is forgotten here."""
