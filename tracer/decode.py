@@ -116,6 +116,7 @@ SEMANTICS = {
     "ct_pid": Semantic(),
     "ct_uid": Semantic(),
     "ct_gid": Semantic(),
+    "ct_cgroup": Semantic(),
     "ct_comm": Semantic(read_text),
     "ct_path": Semantic(read_text, "path"),
     "ct_argv": Semantic(read_arguments, "argv"),

@@ -32,6 +32,7 @@ from tracer.clock import BootClock
 from tracer.decode import KIND_ENUM, KIND_PREFIX, Decoder
 from tracer.errors import KernelError, LoadError, NoPrivilegeError, TracerError
 from tracer.log import Log
+from tracer.probes.base import Context
 from tracer.proc import capabilities
 
 if TYPE_CHECKING:
@@ -85,10 +86,29 @@ class Stats(NamedTuple):
 class _Loaded:
     """A probe in the kernel."""
 
-    def __init__(self, probe: Probe, obj: BpfObject) -> None:
+    def __init__(self, probe: Probe, context: Context) -> None:
         self.probe = probe
-        self.obj = obj
-        self.links: list[Link] = []
+        self.context = context
+        self.on = False
+
+    @property
+    def links(self) -> list[Link]:
+        """What it has attached."""
+        return self.context.links
+
+    def attach(self) -> None:
+        """Attach what is to be attached at the start."""
+        if self.probe.attach:
+            self.probe.attach(self.context)
+        else:
+            for program in self.context.obj.programs.values():
+                self.links.append(pybpfload.attach(program))
+        self.on = True
+
+    def tell(self, event: Event) -> None:
+        """Let the probe know of an event."""
+        if self.probe.on_event:
+            self.probe.on_event(self.context, event)
 
 
 class EbpfManager:
@@ -109,6 +129,7 @@ class EbpfManager:
         self._decoder: Decoder | None = None
         self._kinds: dict[int, str] = {}
         self._stats = Stats()
+        self._listeners: dict[str, list[_Loaded]] = {}
         self._next_check = 0.0
         self._warned = 0
         self.skipped: list[Skipped] = []
@@ -150,7 +171,7 @@ class EbpfManager:
     @property
     def attached(self) -> tuple[str, ...]:
         """Names of the probes that are on."""
-        return tuple(loaded.probe.name for loaded in self._loaded if loaded.links)
+        return tuple(loaded.probe.name for loaded in self._loaded if loaded.on)
 
     @property
     def private(self) -> Private:
@@ -189,7 +210,7 @@ class EbpfManager:
         except BaseException:
             obj.close()
             raise
-        self._loaded.append(_Loaded(probe, obj))
+        self._loaded.append(_Loaded(probe, Context(obj, self._settings, self._log)))
 
     def _open_ring(self, obj: BpfObject) -> None:
         """The first object's ring and counters serve all."""
@@ -213,12 +234,15 @@ class EbpfManager:
         """
         for loaded in self._loaded:
             try:
-                for program in loaded.obj.programs.values():
-                    loaded.links.append(pybpfload.attach(program))
-                    self._log.detail(f"probe {loaded.probe.name}: program {program.name} attached")
-            except BpfError as error:
+                loaded.attach()
+            except (BpfError, TracerError) as error:
                 self._close_links([loaded])
                 self._skip(loaded.probe, error)
+                continue
+            self._log.detail(f"probe {loaded.probe.name} is on: {len(loaded.links)} links")
+            if loaded.probe.on_event:
+                for kind in loaded.probe.wants:
+                    self._listeners.setdefault(kind, []).append(loaded)
         self._next_check = time.monotonic() + CHECK_S
         self._require(len(self.attached), "attach")
 
@@ -255,12 +279,23 @@ class EbpfManager:
         events = self._ring.poll(timeout_s, max_events)
         if len(events) > 1:
             events.sort(key=_event_time)
+        if self._listeners:
+            self._tell(events)
         now = time.monotonic()
         if now >= self._next_check:
             self._next_check = now + CHECK_S
             self._clock.measure()
             self._warn_of_losses()
         return events
+
+    def _tell(self, events: Sequence[Event]) -> None:
+        """Tell the probes of the events that they want to know of."""
+        for event in events:
+            for loaded in self._listeners.get(event.kind.name, ()):
+                try:
+                    loaded.tell(event)
+                except (BpfError, TracerError) as error:
+                    self._log.warning(f"probe {loaded.probe.name}: {error}")
 
     @property
     def pending_bytes(self) -> int:
@@ -292,6 +327,7 @@ class EbpfManager:
 
     def detach_programs(self) -> None:
         """Take the programs off: no event is added any more, and those in the ring can still be polled."""
+        self._listeners = {}
         self._close_links(self._loaded)
 
     def cleanup(self) -> None:
@@ -323,7 +359,7 @@ class EbpfManager:
         loaded, self._loaded = self._loaded, []
         self._shared = {}
         for each in reversed(loaded):
-            each.obj.close()
+            each.context.obj.close()
 
     @staticmethod
     def _close_links(loaded: Sequence[_Loaded]) -> None:
@@ -331,6 +367,8 @@ class EbpfManager:
         for _, each, link in sorted(links, key=itemgetter(0)):
             link.close()
             each.links.remove(link)
+        for each in loaded:
+            each.on = False
 
 
 def _event_time(event: Event) -> int:

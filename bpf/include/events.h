@@ -31,6 +31,7 @@ typedef __u64 ct_boot_ns; /* nanoseconds since boot, with the time asleep (CLOCK
 typedef __u32 ct_pid; /* as the initial pid namespace has it */
 typedef __u32 ct_uid; /* real id, as the initial user namespace has it */
 typedef __u32 ct_gid;
+typedef __u64 ct_cgroup; /* id of a cgroup v2: the inode number of its directory */
 typedef char ct_comm[CT_COMM_SIZE];
 typedef char ct_path[CT_PATH_SIZE];
 typedef char ct_argv[CT_ARGV_SIZE]; /* arguments, each with its NUL */
@@ -42,6 +43,7 @@ typedef __u32 ct_signal; /* 0 = none */
 struct ct_header {
 	ct_boot_ns time;
 	ct_boot_ns start_time; /* of the process: with pid, it names one process for ever */
+	ct_cgroup cgroup;
 	enum ct_kind kind;
 	ct_pid pid; /* of the process (thread group) */
 	ct_pid tid;

@@ -82,6 +82,7 @@ static __always_inline void fill_header(struct ct_header *header, enum ct_kind k
 
 	header->time = bpf_ktime_get_boot_ns();
 	header->start_time = BPF_CORE_READ(task, group_leader, start_boottime);
+	header->cgroup = bpf_get_current_cgroup_id();
 	header->kind = kind;
 	header->pid = pid_tgid >> 32;
 	header->tid = pid_tgid;

@@ -29,7 +29,8 @@ from tracer.model import KINDS
 from tracer.objects import ARCHITECTURES
 
 OFFSET_NS = 1_700_000_000_000_000_000
-HEADER = {"time": 77, "start_time": 55, "pid": 7, "tid": 8, "ppid": 1, "uid": 1000, "gid": 100, "comm": b"cat"}
+HEADER = {"time": 77, "start_time": 55, "cgroup": 99, "pid": 7, "tid": 8, "ppid": 1, "uid": 1000, "gid": 100,
+          "comm": b"cat"}  # fmt: skip
 
 
 class Clock:
