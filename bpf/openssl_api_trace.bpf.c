@@ -54,6 +54,7 @@ int on_entry(struct pt_regs *ctx)
 	call.text = argument(ctx, row->text);
 	call.number = argument(ctx, row->number);
 	call.caller = read_caller(ctx);
+	call.ip = PROBED_IP(ctx);
 	call.at.thread = bpf_get_current_pid_tgid();
 	call.at.sp = SP(ctx);
 	if (enter(row, &call) && row->reported)
@@ -78,8 +79,10 @@ int on_return(struct pt_regs *ctx)
 		return 0;
 	key.process = current_process();
 	key.pointer = frame->object;
-	if (row->action == CT_NEW)
+	if (row->action == CT_DO_NEW)
 		end_new(&key, frame, row, RESULT(ctx));
+	else if (row->action == CT_DO_FINISHED)
+		end_question(&key, row, frame, RESULT(ctx));
 	else
 		end_call(&key, row, &at.thread, RESULT(ctx));
 	bpf_map_delete_elem(&frames, &at);

@@ -124,6 +124,10 @@ SEMANTICS = {
     "ct_open_flags": Semantic(OpenFlags(architecture()).__getitem__),
     "ct_exit_code": Semantic(),
     "ct_signal": Semantic(),
+    "ct_function": Semantic(),
+    "ct_role": Semantic(),
+    "ct_address": Semantic(),
+    "ct_text": Semantic(read_text, "path"),
 }
 
 

@@ -126,6 +126,11 @@ def command_line(arguments: tuple[str, ...]) -> str:
     return " ".join(map(quote, arguments))
 
 
+def text_or_none(text: str) -> str | None:
+    """The text, None if it is empty."""
+    return text or None
+
+
 COMMON = (
     Column("timestamp", STRING, "When it happened: ISO 8601, UTC, microseconds.", "wall_ns", utc_text),
     Column("pid", INTEGER, "Process id, as the host sees it."),
@@ -188,6 +193,44 @@ KINDS = (
             Column("core_dumped", BOOLEAN, "Whether it left a core dump.", show=bool),
         ),
         ends=True,
+    ),
+    EventKind(
+        "api_call",
+        "A process called a function of a cryptographic library.",
+        (
+            *COMMON,
+            Column("function_name", STRING, "Name of the function.", nullable=True),
+            Column("library", STRING, "File that the function is in.", nullable=True),
+            Column(
+                "argument",
+                STRING,
+                "The argument that means something: a path, a list of ciphers, an algorithm; null if there is none.",
+                "text",
+                text_or_none,
+                nullable=True,
+            ),
+            Column("caller", STRING, "File that the call came from; null if that is not known.", nullable=True),
+            Column("internal", BOOLEAN, "Whether the library itself made the call.", show=bool),
+        ),
+    ),
+    EventKind(
+        "tls_handshake",
+        "A TLS handshake ended, well or not.",
+        (
+            *COMMON,
+            Column("function_name", STRING, "The function that was called last for it.", nullable=True),
+            Column("library", STRING, "File that the function is in.", nullable=True),
+            Column("role", STRING, "``client`` or ``server``; null if the program did not say.", nullable=True),
+            Column("success", BOOLEAN, "Whether there is a connection now.", show=bool),
+            Column("result", INTEGER, "What the function returned.", "returned"),
+            Column("calls", INTEGER, "How many calls it took: more than one where the socket does not block."),
+            Column("peer_address", STRING, "Address of the other side; null if no socket is known.", nullable=True),
+            Column("peer_port", INTEGER, "Port of the other side.", nullable=True),
+            Column("local_port", INTEGER, "Port of this side.", nullable=True),
+            Column("certificate", STRING, "File of its own certificate.", show=text_or_none, nullable=True),
+            Column("cipher_list", STRING, "Ciphers allowed up to TLS 1.2, as given.", show=text_or_none, nullable=True),
+            Column("ciphersuites", STRING, "Ciphers allowed in TLS 1.3, as given.", show=text_or_none, nullable=True),
+        ),
     ),
 )
 

@@ -26,21 +26,21 @@
 
 /* What a call does. User space takes the numbers from here. */
 enum ct_action {
-	CT_CALL, /* nothing more than to be reported */
-	CT_NEW, /* makes a context or a session */
-	CT_SET, /* gives it a certificate, a cipher list, a socket, a role */
-	CT_INHERIT, /* gives it what another one has */
-	CT_SHAKE, /* goes on with the handshake */
-	CT_TRANSFER, /* sends or receives, after a handshake if there was none: a success says there was */
-	CT_FINISHED, /* asks whether the handshake is over */
-	CT_RESET, /* makes a session as good as new */
-	CT_FREE,
-	CT_COUNT, /* is called too often to be reported: counted */
+	CT_DO_CALL, /* nothing more than to be reported */
+	CT_DO_NEW, /* makes a context or a session */
+	CT_DO_SET, /* gives it a certificate, a cipher list, a socket, a role */
+	CT_DO_INHERIT, /* gives it what another one has */
+	CT_DO_SHAKE, /* goes on with the handshake */
+	CT_DO_TRANSFER, /* sends or receives, after a handshake if there was none: a success says there was */
+	CT_DO_FINISHED, /* asks whether the handshake is over */
+	CT_DO_RESET, /* makes a session as good as new */
+	CT_DO_FREE,
+	CT_DO_COUNT, /* is called too often to be reported: counted */
 };
 
 /* What the argument `text` is. */
 enum ct_text_as {
-	CT_TEXT_SHOWN,
+	CT_TEXT_TEXT, /* none of these */
 	CT_TEXT_CERTIFICATE,
 	CT_TEXT_CIPHER_LIST,
 	CT_TEXT_CIPHERSUITES,
@@ -48,7 +48,7 @@ enum ct_text_as {
 
 /* What the argument `number` is. */
 enum ct_number_as {
-	CT_NUMBER_SHOWN,
+	CT_NUMBER_NUMBER, /* none of these */
 	CT_NUMBER_FD,
 	CT_NUMBER_ROLE, /* bit 0: server */
 	CT_NUMBER_AT_INT, /* the address of an int */
@@ -57,20 +57,21 @@ enum ct_number_as {
 
 /* A function: a row of the catalog. Arguments are counted from 1; 0 = none. */
 struct ct_row {
-	__u8 action;
+	enum ct_action action;
+	enum ct_text_as text_as;
+	enum ct_number_as number_as;
+	__u32 role;
 	__u8 object; /* the context or session */
 	__u8 from; /* where it inherits from */
 	__u8 made; /* the address where the new one's pointer goes; 0: it is returned */
 	__u8 text;
-	__u8 text_as;
 	__u8 number;
-	__u8 number_as;
-	__u8 role;
 	__u8 reported; /* sends api_call */
 	__u8 vague; /* a negative result need not be the end of the handshake */
 	__u8 pad;
 	__s32 done; /* what it returns on success */
 	__s32 again[MAX_AGAIN]; /* what it returns if it wants to be called again; filled up with `done` */
+	__u32 more_pad;
 };
 
 struct {
@@ -96,6 +97,19 @@ struct {
 	__type(key, struct ct_code);
 	__type(value, __u64);
 } cookies SEC(".maps");
+
+/* How much code of the same file there is before and behind a function: calls from there are internal. */
+struct ct_code_around {
+	__u64 before;
+	__u64 behind;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 8192);
+	__type(key, __u64);
+	__type(value, struct ct_code_around);
+} code_around SEC(".maps");
 
 struct ct_process {
 	__u64 start_time;
@@ -172,7 +186,8 @@ struct ct_frame {
 	__u64 object; /* or where its pointer will be */
 	__u64 from;
 	__u64 text;
-	__u64 role;
+	__u32 role;
+	__s32 fd;
 };
 
 struct {

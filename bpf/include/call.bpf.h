@@ -12,7 +12,7 @@
 struct ct_call {
 	__u64 cookie;
 	__u64 object, from, made, text, number;
-	__u64 caller;
+	__u64 caller, ip;
 	struct ct_frame_key at;
 };
 
@@ -28,8 +28,17 @@ static __always_inline __s64 read_number(const struct ct_row *row, __u64 value)
 	case CT_NUMBER_AT_LONG:
 		bpf_probe_read_user(&wide, sizeof(wide), (const void *)value);
 		return wide;
+	default:
+		return (__s32)value;
 	}
-	return (__s32)value;
+}
+
+static __always_inline bool is_internal(const struct ct_call *call)
+{
+	struct ct_code_around *code = bpf_map_lookup_elem(&code_around, &call->cookie);
+
+	return code && call->caller + code->before >= call->ip &&
+	       call->caller < call->ip + code->behind;
 }
 
 static __noinline int send_call(struct ct_row *row, struct ct_call *call)
@@ -45,6 +54,8 @@ static __noinline int send_call(struct ct_row *row, struct ct_call *call)
 	record->function = call->cookie & COOKIE_FUNCTION;
 	record->library = call->cookie >> COOKIE_LIBRARY;
 	record->caller = call->caller;
+	record->internal = is_internal(call);
+	record->pad = 0;
 	record->number = row->number ? read_number(row, call->number) : 0;
 	__builtin_memset(record->text, 0, sizeof(record->text));
 	if (row->text)
@@ -89,6 +100,8 @@ static __always_inline void set_object(struct ct_tls *tls, struct ct_row *row, s
 static __always_inline void inherit(struct ct_tls *to, struct ct_tls *from)
 {
 	to->changed = bpf_ktime_get_boot_ns();
+	if (from->fd)
+		to->fd = from->fd;
 	if (from->certificate[0])
 		bpf_probe_read_kernel(to->certificate, sizeof(ct_text), from->certificate);
 	if (from->cipher_list[0])
@@ -114,41 +127,44 @@ static __noinline bool enter(struct ct_row *row, struct ct_call *call)
 	struct ct_tls *tls, *from;
 
 	switch (row->action) {
-	case CT_NEW:
+	case CT_DO_NEW:
 		frame.object = call->made;
 		frame.from = call->from;
 		frame.text = call->text;
+		frame.fd = row->number_as == CT_NUMBER_FD ? (__s32)call->number + 1 : 0;
 		frame.role = row->number_as != CT_NUMBER_ROLE ? row->role :
 			     call->number & 1		      ? CT_ROLE_SERVER :
 								CT_ROLE_CLIENT;
 		bpf_map_update_elem(&frames, &call->at, &frame, BPF_ANY);
 		return true;
-	case CT_SET:
+	case CT_DO_SET:
 		tls = find_object(&key) ?: make_object(&key, NULL);
 		if (tls)
 			set_object(tls, row, call);
 		return true;
-	case CT_INHERIT:
+	case CT_DO_INHERIT:
 		tls = find_object(&key) ?: make_object(&key, NULL);
 		from = find_object(&source);
 		if (tls && from)
 			inherit(tls, from);
 		return true;
-	case CT_SHAKE:
-	case CT_TRANSFER:
-	case CT_FINISHED:
+	case CT_DO_SHAKE:
+	case CT_DO_TRANSFER:
+	case CT_DO_FINISHED:
 		return begin_call(&key, row, &call->at, &frame);
-	case CT_RESET:
-		tls = find_object(&key);
+	case CT_DO_RESET:
+		/* A handshake begins with a reset of its own. */
+		tls = is_internal(call) ? NULL : find_object(&key);
 		if (tls)
 			reset(tls);
 		return true;
-	case CT_FREE:
+	case CT_DO_FREE:
 		give_up(bpf_map_lookup_elem(&objects, &key));
 		bpf_map_delete_elem(&objects, &key);
 		return true;
+	default:
+		return true;
 	}
-	return true;
 }
 
 /* The new object's state, from that of the context that it was made of. */
@@ -169,6 +185,7 @@ static __always_inline void end_new(struct ct_object *key, struct ct_frame *fram
 	if (tls) {
 		tls->changed = bpf_ktime_get_boot_ns();
 		tls->role = frame->role ?: tls->role;
+		tls->fd = frame->fd ?: tls->fd;
 		set_text(tls, row, frame->text);
 	}
 }

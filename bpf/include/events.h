@@ -95,6 +95,8 @@ struct ct_api_call {
 	ct_function function;
 	__u32 library; /* number of the attached file */
 	__u64 caller; /* where the function was called from, in the memory of the process */
+	__u32 internal; /* that is in the same file */
+	__u32 pad;
 	__s64 number; /* the argument that is a number, or 0 */
 	ct_text text; /* the argument that is a string, or "" */
 };

@@ -92,7 +92,7 @@ static __always_inline void set_unfinished(struct ct_process *process, __u64 poi
 /*
  * A call that goes on with a handshake, or may. Returns whether it is the first for this session.
  * A call within another one for the same session is a part of that: SSL_connect() calls
- * SSL_do_handshake().
+ * SSL_do_handshake(), or jumps there, and then both have the same stack pointer.
  */
 static __always_inline bool begin_call(struct ct_object *key, struct ct_row *row,
 				       struct ct_frame_key *at, struct ct_frame *frame)
@@ -103,8 +103,12 @@ static __always_inline bool begin_call(struct ct_object *key, struct ct_row *row
 
 	if (!tls || tls->over)
 		return false;
-	if (outer && outer->object == key->pointer && outer->sp > at->sp)
+	if (outer && outer->object == key->pointer && outer->sp >= at->sp)
 		return false;
+	if (row->action == CT_DO_FINISHED) {
+		bpf_map_update_elem(&frames, at, frame, BPF_ANY);
+		return true;
+	}
 	if (row->role)
 		tls->role = row->role;
 	if (!tls->calls) {
@@ -126,7 +130,26 @@ static __always_inline bool wants_again(const struct ct_row *row, int result)
 	       result == row->again[3];
 }
 
-/* The end of such a call. */
+/* The answer whether the handshake is over, where other calls than those that we see have done it. */
+static __always_inline void end_question(struct ct_object *key, struct ct_row *row,
+					 struct ct_frame *frame, int result)
+{
+	struct ct_tls *tls = bpf_map_lookup_elem(&objects, key);
+
+	if (!tls || tls->over || result != row->done)
+		return;
+	if (!tls->calls) {
+		tls->began = bpf_ktime_get_boot_ns();
+		tls->cookie = frame->cookie;
+		tls->returned = result;
+	}
+	if (tls->fd && !tls->peer.family)
+		read_peer(&tls->peer, tls->fd - 1);
+	send_handshake(tls, true);
+	set_unfinished(&key->process, 0);
+}
+
+/* The end of a call that goes on with a handshake. */
 static __always_inline void end_call(struct ct_object *key, struct ct_row *row, __u64 *thread,
 				     int result)
 {
@@ -134,7 +157,7 @@ static __always_inline void end_call(struct ct_object *key, struct ct_row *row, 
 	struct ct_tls *tls = bpf_map_lookup_elem(&objects, key);
 	bool success;
 
-	if (tls) {
+	if (tls && !tls->over) {
 		if (inner && inner->peer.family)
 			tls->peer = inner->peer;
 		else if (tls->fd)
@@ -147,8 +170,8 @@ static __always_inline void end_call(struct ct_object *key, struct ct_row *row, 
 	}
 	if (!tls || tls->over)
 		return;
-	success = row->action == CT_TRANSFER ? result > 0 : result == row->done;
-	if (success || (row->action == CT_SHAKE && !wants_again(row, result) &&
+	success = row->action == CT_DO_TRANSFER ? result > 0 : result == row->done;
+	if (success || (row->action == CT_DO_SHAKE && !wants_again(row, result) &&
 			!(row->vague && result < 0))) {
 		send_handshake(tls, success);
 		set_unfinished(&key->process, 0);

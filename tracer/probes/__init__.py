@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from tracer.probes.base import Probe
 from tracer.probes.file_open import FILE_OPEN
+from tracer.probes.openssl_api import OPENSSL_API
 from tracer.probes.process_exec import PROCESS_EXEC
 from tracer.probes.process_exit import PROCESS_EXIT
 
 __all__ = ["PROBES", "Probe"]
 
 # Exec comes first: an open is told to its process better when the exec before it has been seen.
-PROBES = (PROCESS_EXEC, PROCESS_EXIT, FILE_OPEN)
+PROBES = (PROCESS_EXEC, PROCESS_EXIT, FILE_OPEN, OPENSSL_API)
