@@ -84,7 +84,7 @@ int on_return(struct pt_regs *ctx)
 	else if (row->action == CT_DO_FINISHED)
 		end_question(&key, row, frame, RESULT(ctx));
 	else
-		end_call(&key, row, &at.thread, RESULT(ctx));
+		end_call(&key, row, &at, frame, RESULT(ctx));
 	bpf_map_delete_elem(&frames, &at);
 	return 0;
 }
@@ -102,7 +102,7 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long result)
 	if (!shaking_count || !MOVES_DATA(SYSCALL_NR(regs)))
 		return 0;
 	inner = bpf_map_lookup_elem(&shaking, &thread);
-	if (inner)
+	if (inner && !inner->peer.family)
 		read_peer(&inner->peer, SYSCALL_FD(regs));
 	return 0;
 }
@@ -144,7 +144,7 @@ int BPF_PROG(on_sched_process_exit, struct task_struct *task)
 		return 0;
 	key.pointer = user->unfinished;
 	if (key.pointer)
-		give_up(bpf_map_lookup_elem(&objects, &key));
+		free_session(&key, NO_COOKIE);
 	bpf_map_delete_elem(&users, &key.process);
 	return 0;
 }

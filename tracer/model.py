@@ -221,7 +221,7 @@ KINDS = (
             Column("function_name", STRING, "The function that was called last for it.", nullable=True),
             Column("library", STRING, "File that the function is in.", nullable=True),
             Column("role", STRING, "``client`` or ``server``; null if the program did not say.", nullable=True),
-            Column("success", BOOLEAN, "Whether there is a connection now.", show=bool),
+            Column("success", BOOLEAN, "Whether it succeeded; null if nobody said.", nullable=True),
             Column("result", INTEGER, "What the function returned.", "returned"),
             Column("calls", INTEGER, "How many calls it took: more than one where the socket does not block."),
             Column("peer_address", STRING, "Address of the other side; null if no socket is known.", nullable=True),

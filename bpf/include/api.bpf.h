@@ -33,10 +33,38 @@ enum ct_action {
 	CT_DO_SHAKE, /* goes on with the handshake */
 	CT_DO_TRANSFER, /* sends or receives, after a handshake if there was none: a success says there was */
 	CT_DO_FINISHED, /* asks whether the handshake is over */
-	CT_DO_RESET, /* makes a session as good as new */
+	CT_DO_LOOK, /* is called after a handshake, as a rule */
+	CT_DO_RESET, /* makes a session as good as new; or begins a handshake, if the library calls it */
 	CT_DO_FREE,
 	CT_DO_COUNT, /* is called too often to be reported: counted */
 };
+
+enum ct_progress {
+	CT_PROGRESS_UNKNOWN,
+	CT_PROGRESS_RUNNING,
+	CT_PROGRESS_OVER,
+};
+
+/*
+ * Where OpenSSL's session has the state of its handshake, and what it waits for: user space finds
+ * that in the library's own accessors, SSL_get_state() and SSL_want(). Negative: not known.
+ */
+struct ct_layout {
+	__s32 hand_state;
+	__s32 want;
+};
+
+#define MAX_LIBRARIES 512
+#define LOWEST_VERSION 0x100 /* what is less is a type */
+#define TLS_ST_OK 1
+#define SSL_NOTHING 1
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MAX_LIBRARIES);
+	__type(key, __u32);
+	__type(value, struct ct_layout);
+} layouts SEC(".maps");
 
 /* What the argument `text` is. */
 enum ct_text_as {

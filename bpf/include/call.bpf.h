@@ -110,14 +110,6 @@ static __always_inline void inherit(struct ct_tls *to, struct ct_tls *from)
 		bpf_probe_read_kernel(to->ciphersuites, sizeof(ct_text), from->ciphersuites);
 }
 
-static __always_inline void reset(struct ct_tls *tls)
-{
-	give_up(tls);
-	tls->calls = 0;
-	tls->over = false;
-	__builtin_memset(&tls->peer, 0, sizeof(tls->peer));
-}
-
 /* What a call means. Returns whether it is to be reported. */
 static __noinline bool enter(struct ct_row *row, struct ct_call *call)
 {
@@ -150,17 +142,18 @@ static __noinline bool enter(struct ct_row *row, struct ct_call *call)
 		return true;
 	case CT_DO_SHAKE:
 	case CT_DO_TRANSFER:
-	case CT_DO_FINISHED:
 		return begin_call(&key, row, &call->at, &frame);
+	case CT_DO_FINISHED:
+		bpf_map_update_elem(&frames, &call->at, &frame, BPF_ANY);
+		return true;
+	case CT_DO_LOOK:
+		look(&key, call->cookie);
+		return true;
 	case CT_DO_RESET:
-		/* A handshake begins with a reset of its own. */
-		tls = is_internal(call) ? NULL : find_object(&key);
-		if (tls)
-			reset(tls);
+		reset_session(&key, call->cookie, is_internal(call));
 		return true;
 	case CT_DO_FREE:
-		give_up(bpf_map_lookup_elem(&objects, &key));
-		bpf_map_delete_elem(&objects, &key);
+		free_session(&key, call->cookie);
 		return true;
 	default:
 		return true;

@@ -89,6 +89,12 @@ enum ct_tls_role {
 	CT_ROLE_SERVER,
 };
 
+enum ct_outcome {
+	CT_FAILED,
+	CT_SUCCEEDED,
+	CT_OUTCOME_UNKNOWN,
+};
+
 /* A call of a function of a library. */
 struct ct_api_call {
 	struct ct_header;
@@ -108,8 +114,8 @@ struct ct_tls_handshake {
 	ct_function function; /* the one that ended it */
 	__u32 library;
 	__s32 returned; /* by the last call */
-	__u32 success;
-	__u32 calls;
+	__u32 outcome; /* enum ct_outcome */
+	__u32 calls; /* that were seen */
 	ct_role role;
 	__u32 family; /* AF_INET, AF_INET6, or 0: no socket is known */
 	__u16 local_port;

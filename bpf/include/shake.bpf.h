@@ -20,7 +20,10 @@ static __always_inline void *reserve_record(enum ct_kind kind, __u64 size)
 	return record;
 }
 
-/* Who a socket talks to. Nothing changes if the file is no socket, or none of the internet. */
+/*
+ * Who a socket talks to. Nothing changes if the file is no socket, or none of the internet. The
+ * first answer is kept: a connection that was reset has no local port any more.
+ */
 static __noinline int read_peer(struct ct_peer *peer, unsigned int fd)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
@@ -52,7 +55,7 @@ static __noinline int read_peer(struct ct_peer *peer, unsigned int fd)
 	return 0;
 }
 
-static __noinline int send_handshake(struct ct_tls *tls, bool success)
+static __noinline int send_handshake(struct ct_tls *tls, enum ct_outcome outcome)
 {
 	struct ct_tls_handshake *record;
 
@@ -67,7 +70,7 @@ static __noinline int send_handshake(struct ct_tls *tls, bool success)
 	record->function = tls->cookie & COOKIE_FUNCTION;
 	record->library = tls->cookie >> COOKIE_LIBRARY;
 	record->returned = tls->returned;
-	record->success = success;
+	record->outcome = outcome;
 	record->calls = tls->calls;
 	record->role = tls->role;
 	record->family = tls->peer.family;
@@ -89,6 +92,66 @@ static __always_inline void set_unfinished(struct ct_process *process, __u64 poi
 		user->unfinished = pointer;
 }
 
+/* How far a handshake is, by the session itself. */
+static __noinline enum ct_progress look_into(__u64 cookie, __u64 session)
+{
+	__u32 library = cookie >> COOKIE_LIBRARY;
+	struct ct_layout *layout = bpf_map_lookup_elem(&layouts, &library);
+	__u32 type = 0, state = 0;
+
+	if (!layout || layout->hand_state < 0)
+		return CT_PROGRESS_UNKNOWN;
+	/* Up to 3.1 a session begins with its version; from 3.2 on with a type, 0 for TLS. */
+	if (bpf_probe_read_user(&type, sizeof(type), (const void *)session) ||
+	    (type && type < LOWEST_VERSION) ||
+	    bpf_probe_read_user(&state, sizeof(state), (const void *)session + layout->hand_state))
+		return CT_PROGRESS_UNKNOWN;
+	return state == TLS_ST_OK ? CT_PROGRESS_OVER : CT_PROGRESS_RUNNING;
+}
+
+/* Whether a session waits for its socket: if not, a negative result is the end. */
+static __always_inline bool is_waiting(__u64 cookie, __u64 session)
+{
+	__u32 library = cookie >> COOKIE_LIBRARY;
+	struct ct_layout *layout = bpf_map_lookup_elem(&layouts, &library);
+	__u32 want = 0;
+
+	if (!layout || layout->want < 0 ||
+	    bpf_probe_read_user(&want, sizeof(want), (const void *)session + layout->want))
+		return true;
+	return want != SSL_NOTHING;
+}
+
+static __always_inline void end_handshake(struct ct_object *key, struct ct_tls *tls,
+					  enum ct_outcome outcome)
+{
+	if (!tls->peer.family && tls->fd)
+		read_peer(&tls->peer, tls->fd - 1);
+	send_handshake(tls, outcome);
+	set_unfinished(&key->process, 0);
+}
+
+/* A call that a program makes after the handshake, or about it. */
+static __always_inline void look(struct ct_object *key, __u64 cookie)
+{
+	struct ct_tls *tls = find_object(key);
+
+	if (!tls || tls->over || look_into(cookie, key->pointer) != CT_PROGRESS_OVER)
+		return;
+	if (!tls->calls)
+		tls->cookie = cookie;
+	end_handshake(key, tls, CT_SUCCEEDED);
+}
+
+static __always_inline void begin_handshake(struct ct_object *key, struct ct_tls *tls, __u64 cookie)
+{
+	if (!tls->began) {
+		tls->began = bpf_ktime_get_boot_ns();
+		set_unfinished(&key->process, key->pointer);
+	}
+	tls->cookie = cookie;
+}
+
 /*
  * A call that goes on with a handshake, or may. Returns whether it is the first for this session.
  * A call within another one for the same session is a part of that: SSL_connect() calls
@@ -97,26 +160,26 @@ static __always_inline void set_unfinished(struct ct_process *process, __u64 poi
 static __always_inline bool begin_call(struct ct_object *key, struct ct_row *row,
 				       struct ct_frame_key *at, struct ct_frame *frame)
 {
-	struct ct_tls *tls = find_object(key) ?: make_object(key, NULL);
 	struct ct_shaking *outer = bpf_map_lookup_elem(&shaking, &at->thread);
 	struct ct_shaking inner = {.object = key->pointer, .sp = at->sp};
+	struct ct_tls *tls;
 
-	if (!tls || tls->over)
-		return false;
 	if (outer && outer->object == key->pointer && outer->sp >= at->sp)
 		return false;
-	if (row->action == CT_DO_FINISHED) {
-		bpf_map_update_elem(&frames, at, frame, BPF_ANY);
-		return true;
+	tls = find_object(key) ?: make_object(key, NULL);
+	if (!tls || tls->over)
+		return false;
+	if (look_into(frame->cookie, key->pointer) == CT_PROGRESS_OVER) {
+		/* Calls that we do not see have done it; or it was over before we looked. */
+		if (tls->began)
+			end_handshake(key, tls, CT_SUCCEEDED);
+		tls->over = true;
+		return false;
 	}
 	if (row->role)
 		tls->role = row->role;
-	if (!tls->calls) {
-		tls->began = bpf_ktime_get_boot_ns();
-		set_unfinished(&key->process, key->pointer);
-	}
+	begin_handshake(key, tls, frame->cookie);
 	tls->calls++;
-	tls->cookie = frame->cookie;
 	bpf_map_update_elem(&frames, at, frame, BPF_ANY);
 	if (!outer)
 		__sync_fetch_and_add(&shaking_count, 1);
@@ -124,65 +187,98 @@ static __always_inline bool begin_call(struct ct_object *key, struct ct_row *row
 	return tls->calls == 1;
 }
 
-static __always_inline bool wants_again(const struct ct_row *row, int result)
+static __always_inline bool wants_again(const struct ct_row *row, struct ct_object *key,
+					__u64 cookie, int result)
 {
+	if (row->action == CT_DO_TRANSFER)
+		return true;
+	if (row->vague && result < 0)
+		return is_waiting(cookie, key->pointer);
 	return result == row->again[0] || result == row->again[1] || result == row->again[2] ||
 	       result == row->again[3];
 }
 
-/* The answer whether the handshake is over, where other calls than those that we see have done it. */
+/* The end of a call that goes on with a handshake. */
+static __always_inline void end_call(struct ct_object *key, struct ct_row *row,
+				     struct ct_frame_key *at, struct ct_frame *frame, int result)
+{
+	struct ct_shaking *inner = bpf_map_lookup_elem(&shaking, &at->thread);
+	struct ct_tls *tls = bpf_map_lookup_elem(&objects, key);
+	enum ct_progress progress = look_into(frame->cookie, key->pointer);
+
+	if (tls && !tls->over) {
+		if (inner && !tls->peer.family)
+			tls->peer = inner->peer;
+		tls->returned = result;
+		if (row->action == CT_DO_TRANSFER && progress == CT_PROGRESS_UNKNOWN)
+			progress = result > 0 ? CT_PROGRESS_OVER : CT_PROGRESS_RUNNING;
+		if (progress == CT_PROGRESS_OVER ||
+		    (row->action == CT_DO_SHAKE && result == row->done))
+			end_handshake(key, tls, CT_SUCCEEDED);
+		else if (!wants_again(row, key, frame->cookie, result))
+			end_handshake(key, tls, CT_FAILED);
+	}
+	if (inner) {
+		bpf_map_delete_elem(&shaking, &at->thread);
+		__sync_fetch_and_add(&shaking_count, -1);
+	}
+}
+
+/* The answer whether the handshake is over. */
 static __always_inline void end_question(struct ct_object *key, struct ct_row *row,
 					 struct ct_frame *frame, int result)
 {
-	struct ct_tls *tls = bpf_map_lookup_elem(&objects, key);
+	struct ct_tls *tls = find_object(key);
 
 	if (!tls || tls->over || result != row->done)
 		return;
-	if (!tls->calls) {
-		tls->began = bpf_ktime_get_boot_ns();
-		tls->cookie = frame->cookie;
-		tls->returned = result;
-	}
-	if (tls->fd && !tls->peer.family)
-		read_peer(&tls->peer, tls->fd - 1);
-	send_handshake(tls, true);
-	set_unfinished(&key->process, 0);
+	begin_handshake(key, tls, frame->cookie);
+	tls->returned = result;
+	end_handshake(key, tls, CT_SUCCEEDED);
 }
 
-/* The end of a call that goes on with a handshake. */
-static __always_inline void end_call(struct ct_object *key, struct ct_row *row, __u64 *thread,
-				     int result)
+/*
+ * OpenSSL resets a session when a handshake begins, of itself. That is all there is to see of one
+ * that reading or writing begins, until somebody asks how it went.
+ */
+static __always_inline void reset_session(struct ct_object *key, __u64 cookie, bool internal)
 {
-	struct ct_shaking *inner = bpf_map_lookup_elem(&shaking, thread);
-	struct ct_tls *tls = bpf_map_lookup_elem(&objects, key);
-	bool success;
+	struct ct_shaking *outer;
+	struct ct_tls *tls = find_object(key);
+	__u64 thread = bpf_get_current_pid_tgid();
 
-	if (tls && !tls->over) {
-		if (inner && inner->peer.family)
-			tls->peer = inner->peer;
-		else if (tls->fd)
-			read_peer(&tls->peer, tls->fd - 1);
-		tls->returned = result;
-	}
-	if (inner) {
-		bpf_map_delete_elem(&shaking, thread);
-		__sync_fetch_and_add(&shaking_count, -1);
-	}
-	if (!tls || tls->over)
+	if (!tls)
 		return;
-	success = row->action == CT_DO_TRANSFER ? result > 0 : result == row->done;
-	if (success || (row->action == CT_DO_SHAKE && !wants_again(row, result) &&
-			!(row->vague && result < 0))) {
-		send_handshake(tls, success);
-		set_unfinished(&key->process, 0);
+	if (internal) {
+		outer = bpf_map_lookup_elem(&shaking, &thread);
+		if (!tls->over && !(outer && outer->object == key->pointer))
+			begin_handshake(key, tls, cookie);
+		return;
 	}
+	if (tls->began && !tls->over)
+		end_handshake(key, tls, tls->calls ? CT_FAILED : CT_OUTCOME_UNKNOWN);
+	tls->began = 0;
+	tls->calls = 0;
+	tls->over = false;
+	__builtin_memset(&tls->peer, 0, sizeof(tls->peer));
 }
 
-/* A session goes, or its process: what has begun and not succeeded has failed. */
-static __always_inline void give_up(struct ct_tls *tls)
+/* A session goes: what has begun and not succeeded has failed. */
+static __always_inline void free_session(struct ct_object *key, __u64 cookie)
 {
-	if (tls && tls->calls && !tls->over)
-		send_handshake(tls, false);
+	struct ct_tls *tls = bpf_map_lookup_elem(&objects, key);
+	enum ct_progress progress;
+
+	if (tls && tls->began && !tls->over) {
+		progress = look_into(cookie, key->pointer);
+		if (progress == CT_PROGRESS_OVER)
+			end_handshake(key, tls, CT_SUCCEEDED);
+		else if (progress == CT_PROGRESS_RUNNING || tls->calls)
+			end_handshake(key, tls, CT_FAILED);
+		else
+			end_handshake(key, tls, CT_OUTCOME_UNKNOWN);
+	}
+	bpf_map_delete_elem(&objects, key);
 }
 
 #endif /* CT_SHAKE_BPF_H */

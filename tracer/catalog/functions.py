@@ -109,7 +109,8 @@ def _openssl_like(family: str, prefix: str) -> list[Function]:
         *_row(family, "set", f"{session}set_connect_state", "object", role=CLIENT, reported=False),
         *_row(family, "set", f"{session}set_accept_state", "object", role=SERVER, reported=False),
         *_row(family, "reset", f"{session}clear", "object", reported=False),
-        *_row(family, "free", f"{session}free {context}free", "object", reported=False),
+        # not SSL_CTX_free(): it counts references, and each session holds one; a new context replaces the old one's state
+        *_row(family, "free", f"{session}free", "object", reported=False),
     ]
 
 
@@ -131,6 +132,16 @@ _OPENSSL = [
     *_row(OPENSSL, "inherit", "SSL_set0_rbio SSL_set0_wbio", "object from", reported=False),
     # openssl s_client and others that let reading and writing do the handshake ask whether it is over
     *_row(OPENSSL, "finished", "SSL_is_init_finished", "object", reported=False),
+    # or call one of these later
+    *_row(
+        OPENSSL,
+        "look",
+        "SSL_get_verify_result SSL_get_current_cipher SSL_get_version SSL_get0_peer_certificate"
+        " SSL_get1_peer_certificate SSL_get_peer_certificate SSL_get0_alpn_selected SSL_get_peer_cert_chain"
+        " SSL_get_shared_ciphers SSL_session_reused SSL_get_finished SSL_shutdown",
+        "object",
+        reported=False,
+    ),
     *_TRANSFERS,
     *_row(OPENSSL, "call", "SSL_CTX_load_verify_file SSL_CTX_load_verify_dir SSL_CTX_load_verify_store", "- text"),
     *_row(OPENSSL, "call", "SSL_load_client_CA_file OSSL_STORE_open", "text"),

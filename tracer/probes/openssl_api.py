@@ -25,6 +25,7 @@ from tracer.catalog.functions import FUNCTIONS, MARKERS, Function, argument, fun
 from tracer.errors import TracerError
 from tracer.objects import architecture
 from tracer.probes.base import Probe
+from tracer.probes import accessors
 from tracer.proc import copies
 from tracer.proc.callers import Callers
 
@@ -60,6 +61,8 @@ CODE_SIZE = 29
 PAGE_MASK = 0xFFF
 
 ROLES = {0: None, 1: "client", 2: "server"}
+
+OUTCOMES = {0: False, 1: True}
 
 
 def row_values(row: Function, enums: dict[str, dict[str, int]]) -> dict[str, Any]:
@@ -154,6 +157,7 @@ class Attacher:
             library = len(self.paths)
             self.paths.append(copy.path)
             places = {offset: library << LIBRARY_SHIFT | row for offset, row in rows.items()}
+            self._obj.maps["layouts"][library] = accessors.layout(file)
             self._describe(file, places)
             returns = [offset for offset, row in rows.items() if FUNCTIONS[row].returns]
             # Returns first: a call that is seen to begin is also seen to end.
@@ -250,6 +254,7 @@ def on_event(context: Context, event: Event) -> None:
     fields["function_name"] = row.symbol if row else None
     fields["library"] = attacher.path(fields["library"])
     if kind == "tls_handshake":
+        fields["success"] = OUTCOMES.get(fields["outcome"])
         fields["role"] = ROLES.get(fields["role"])
         known = fields["family"] != 0
         fields["peer_address"] = address_text(fields["family"], bytes(fields["peer"]))
