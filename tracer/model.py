@@ -11,7 +11,9 @@ a field of the event: one of the record as the C struct names it, or one that a 
 `wall_ns`          by decode: the time of the event, ns since 1970, UTC
 `<array>_cut`      by decode: whether the kernel sent only the beginning
 `exe`              by enrich: executable of the process, or None
+`container`        by enrich: id of the container, or None
 `file_type`        by classify
+`library_name` ... by classify and enrich: what is known of a library
 =================  =====================================================
 """
 
@@ -23,6 +25,7 @@ from functools import lru_cache
 from typing import Any, Callable, NamedTuple
 
 from tracer.clock import utc_text
+from tracer.known import Known
 
 Fields = dict[str, Any]
 
@@ -64,6 +67,9 @@ class EventKind(NamedTuple):
         file: field with the file's name, of kinds that are about a file.
         image: field with the kernel's name of the new executable, of kinds that change it.
         ends: whether the process is gone after this event.
+        library: field with the file of a library, of kinds that are about one.
+        child: whether it tells of a new process.
+        hidden: whether it is for ourselves, and not printed unless asked for.
     """
 
     name: str
@@ -72,6 +78,9 @@ class EventKind(NamedTuple):
     file: str = ""
     image: str = ""
     ends: bool = False
+    library: str = ""
+    child: bool = False
+    hidden: bool = False
 
 
 class Event:
@@ -95,6 +104,9 @@ class Event:
 def errno_name(number: int) -> str | None:
     """``ENOENT`` for 2, None for 0, and the number as text if it has no name here."""
     return errno.errorcode.get(number, str(number)) if number else None
+
+
+_errno_names = Known(errno_name).__getitem__
 
 
 @lru_cache(maxsize=128)
@@ -126,9 +138,14 @@ def command_line(arguments: tuple[str, ...]) -> str:
     return " ".join(map(quote, arguments))
 
 
-def text_or_none(text: str) -> str | None:
-    """The text, None if it is empty."""
-    return text or None
+def octal(mode: int) -> str | None:
+    """The permissions of a file as ls(1) counts them: ``0600``."""
+    return f"{mode & 0o7777:04o}" if mode else None
+
+
+def known(value: Any) -> Any:
+    """The value, or None for 0 and ""."""
+    return value or None
 
 
 COMMON = (
@@ -142,6 +159,23 @@ COMMON = (
         "Executable of the process; null if it was gone before it could be asked.",
         nullable=True,
     ),
+)
+
+# What is appended to the columns of the C tool.
+PLACE = (
+    Column("cgroup", INTEGER, "Id of the process's control group: the inode number of its directory in cgroup v2."),
+    Column("container", STRING, "Id of the container that the process runs in, or null.", nullable=True),
+)
+FILE = (
+    Column("inode", INTEGER, "Inode number of the file; null if it was not opened.", show=known, nullable=True),
+    Column(
+        "device",
+        STRING,
+        "Device of its file system, major:minor; null if it was not opened.",
+        show=known,
+        nullable=True,
+    ),
+    Column("mode", STRING, "Its permissions: ``0600``; null if it was not opened.", show=octal, nullable=True),
 )
 
 KINDS = (
@@ -159,9 +193,17 @@ KINDS = (
                 STRING,
                 "Name of the errno, null if it was opened.",
                 "result",
-                errno_name,
+                _errno_names,
                 nullable=True,
             ),
+            Column(
+                "file_path",
+                STRING,
+                "Absolute name in the process's own view, without links if it was opened; null if it is not known.",
+                nullable=True,
+            ),
+            *FILE,
+            *PLACE,
         ),
         file="path",
     ),
@@ -180,6 +222,7 @@ KINDS = (
                 command_line,
             ),
             Column("argv_truncated", BOOLEAN, "Whether `cmdline` is only the beginning.", "argv_cut"),
+            *PLACE,
         ),
         image="path",
     ),
@@ -191,6 +234,7 @@ KINDS = (
             Column("exit_code", INTEGER, "What it returned; 0 if a signal ended it."),
             Column("signal", STRING, "The signal that ended it, or null.", show=signal_name, nullable=True),
             Column("core_dumped", BOOLEAN, "Whether it left a core dump.", show=bool),
+            *PLACE,
         ),
         ends=True,
     ),
@@ -206,11 +250,12 @@ KINDS = (
                 STRING,
                 "The argument that means something: a path, a list of ciphers, an algorithm; null if there is none.",
                 "text",
-                text_or_none,
+                known,
                 nullable=True,
             ),
             Column("caller", STRING, "File that the call came from; null if that is not known.", nullable=True),
             Column("internal", BOOLEAN, "Whether the library itself made the call.", show=bool),
+            *PLACE,
         ),
     ),
     EventKind(
@@ -227,10 +272,46 @@ KINDS = (
             Column("peer_address", STRING, "Address of the other side; null if no socket is known.", nullable=True),
             Column("peer_port", INTEGER, "Port of the other side.", nullable=True),
             Column("local_port", INTEGER, "Port of this side.", nullable=True),
-            Column("certificate", STRING, "File of its own certificate.", show=text_or_none, nullable=True),
-            Column("cipher_list", STRING, "Ciphers allowed up to TLS 1.2, as given.", show=text_or_none, nullable=True),
-            Column("ciphersuites", STRING, "Ciphers allowed in TLS 1.3, as given.", show=text_or_none, nullable=True),
+            Column("certificate", STRING, "File of its own certificate.", show=known, nullable=True),
+            Column("cipher_list", STRING, "Ciphers allowed up to TLS 1.2, as given.", show=known, nullable=True),
+            Column("ciphersuites", STRING, "Ciphers allowed in TLS 1.3, as given.", show=known, nullable=True),
+            *PLACE,
         ),
+    ),
+    EventKind(
+        "process_fork",
+        "A process made another one.",
+        (*COMMON, Column("child", INTEGER, "Process id of the new one."), *PLACE),
+        child=True,
+        hidden=True,
+    ),
+    EventKind(
+        "lib_load",
+        "A cryptographic library was mapped as code: at a program's start, or by dlopen().",
+        (
+            *COMMON,
+            Column("library", STRING, "File that was mapped, in the process's own view.", "path"),
+            Column("library_name", STRING, "Short name: ``libssl``."),
+            Column("family", STRING, "The project it is part of: ``OpenSSL``."),
+            Column("version", STRING, "Version as the file itself or its name says, or null.", nullable=True),
+            Column("build_id", STRING, "Build-id of the file, in hexadecimal, or null.", nullable=True),
+            Column("deleted", BOOLEAN, "Whether the file had no name any more.", show=bool),
+            *FILE,
+            *PLACE,
+        ),
+        library="path",
+    ),
+    EventKind(
+        "lib_open",
+        "A process asked dlopen() for a cryptographic library by its name.",
+        (
+            *COMMON,
+            Column("library", STRING, "Name as the process gave it.", "path"),
+            Column("library_name", STRING, "Short name: ``libssl``."),
+            Column("result", INTEGER, "0 if it was loaded, else 1.", "failed"),
+            *PLACE,
+        ),
+        library="path",
     ),
 )
 

@@ -154,7 +154,7 @@ struct ct_peer {
 	__u32 family;
 	__u16 local_port;
 	__u16 port;
-	ct_address address;
+	ct_ip address;
 };
 
 /* A context or a session. */

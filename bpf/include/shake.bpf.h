@@ -8,19 +8,6 @@
 #include "api.bpf.h"
 
 /*
- * Room for a record. Programs on user space's functions may be interrupted by others on the same
- * CPU, so that they cannot share a scratch entry: they write into the ring right away.
- */
-static __always_inline void *reserve_record(enum ct_kind kind, __u64 size)
-{
-	void *record = bpf_ringbuf_reserve(&events, size, 0);
-
-	if (!record)
-		count_lost(kind);
-	return record;
-}
-
-/*
  * Who a socket talks to. Nothing changes if the file is no socket, or none of the internet. The
  * first answer is kept: a connection that was reset has no local port any more.
  */

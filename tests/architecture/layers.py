@@ -54,7 +54,7 @@ APPLICATION_LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("tracer.__main__", "tracer.cli"),),
     (("tracer.commands",),),
     (("tracer.session",),),
-    (("tracer.manager",),),
+    (("tracer.manager", "tracer.loaded", "tracer.accounting"),),
     (("tracer.pipeline",), ("tracer.sinks",), ("tracer.decode",), ("tracer.probes",)),
     (("tracer.proc",),),
     (
@@ -62,6 +62,7 @@ APPLICATION_LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
             "tracer.model",
             "tracer.catalog",
             "tracer.objects",
+            "tracer.known",
             "tracer.log",
             "tracer.clock",
             "tracer.errors",

@@ -165,6 +165,7 @@ _WHEEL_HASH = re.compile(r"-[0-9a-f]{8}$")
 _NUMBER = re.compile(r"-[0-9]+(?:\.[0-9]+)*$")
 _VERSION = re.compile(r"\.so\.([0-9][0-9A-Za-z.]{0,30})$")
 DELETED = " (deleted)"
+MEMFD = "memfd:"  # a file in memory that has a name only: see memfd_create(2)
 
 
 @lru_cache(maxsize=1024)
@@ -175,6 +176,7 @@ def find_library(path: str) -> Library | None:
         path: of the mapped file; the kernel's ``" (deleted)"`` at its end does not matter.
     """
     folder, _, base = path.removesuffix(DELETED).rpartition("/")
+    base = base.removeprefix(MEMFD)
     shared = _SHARED.match(base)
     if not shared:
         return None
@@ -198,5 +200,5 @@ def soname_version(path: str) -> str:
 
 def prefixes() -> list[str]:
     """How the names of all files that `find_library` knows begin; other names begin like that, too."""
-    whole = [name[:PREFIX_SIZE] for name in _BY_NAME]
-    return list(dict.fromkeys([*whole, *(start for start, *_ in STARTS)]))
+    names = dict.fromkeys([*_BY_NAME, *(start for start, *_ in STARTS)])
+    return [(way + name)[:PREFIX_SIZE] for name in names for way in ("", MEMFD)]

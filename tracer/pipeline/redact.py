@@ -199,7 +199,9 @@ def redact(private: dict[str, tuple[tuple[str, str], ...]]) -> Callable[[Event],
     def stage(event: Event) -> Event:
         fields = event.fields
         for name, action in actions[event.kind.name]:
-            fields[name] = action(fields[name])
+            value = fields[name]
+            if value is not None:
+                fields[name] = action(value)
         for name in ADDED:
             path = fields.get(name)
             if path:

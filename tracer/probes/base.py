@@ -8,6 +8,7 @@ probe is loaded, and what is attached through it is closed with the rest.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
@@ -18,13 +19,42 @@ if TYPE_CHECKING:
     from tracer.settings import Settings
 
 
+# The longest name that a thread can have.
+NAME_SIZE = 15
+
+
 def common_knobs(settings: Settings) -> dict[str, int]:
-    """The `const volatile` variables that all probes have."""
-    return {"targ_tgid": settings.pid, "targ_self": settings.own_pid}
+    """The `const volatile` variables that all probes have: the filters of bpf/include/filter.bpf.h."""
+    # Of a longer name the kernel looks for the beginning, and user space drops the rest.
+    name = os.fsencode(settings.name)[:NAME_SIZE].lower()
+    low, high = int.from_bytes(name[:8], "little"), int.from_bytes(name[8:], "little")
+    mask = (1 << 8 * len(name)) - 1
+    return {
+        "targ_tgid": settings.pid,
+        "targ_self": settings.own_pid,
+        "targ_tree": bool(settings.tree),
+        "targ_cgroup": bool(settings.cgroup),
+        "targ_has_uid": settings.uid is not None,
+        "targ_uid": settings.uid or 0,
+        "targ_name_low": low,
+        "targ_name_high": high,
+        "targ_name_mask_low": mask & (1 << 64) - 1,
+        "targ_name_mask_high": mask >> 64,
+    }
+
+
+def always(settings: Settings) -> bool:  # noqa: ARG001  as the others
+    """For a probe that no option turns off."""
+    return True
 
 
 def no_targets(maps: Mapping[str, Map]) -> None:
     """For a probe that has no tables to fill."""
+
+
+def no_losses(context: Context) -> int:  # noqa: ARG001  as the others
+    """For a probe whose losses are in the counters that all share."""
+    return 0
 
 
 class Context:
@@ -58,6 +88,10 @@ class Probe(NamedTuple):
         wants: the kinds of events that `on_event` is called for, of whatever probe they come.
         on_event: is given each of these events before the pipeline is, in the order of their times. It may attach
             more by adding to `context.links`.
+        wanted: whether what the user asked for takes this probe at all.
+        sends: whether it sends events; if not, it has no ring buffer.
+        losses: how many processes it could not follow so far.
+        needs: the capabilities that it takes.
     """
 
     name: str
@@ -66,6 +100,10 @@ class Probe(NamedTuple):
     attach: Callable[[Context], None] | None = None
     wants: tuple[str, ...] = ()
     on_event: Callable[[Context, Event], None] | None = None
+    wanted: Callable[[Settings], bool] = always
+    sends: bool = True
+    losses: Callable[[Context], int] = no_losses
+    needs: tuple[str, ...] = ("CAP_BPF", "CAP_PERFMON")
 
     @property
     def object_name(self) -> str:

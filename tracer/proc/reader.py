@@ -20,6 +20,7 @@ NS_PER_TICK = 1_000_000_000 // TICKS_PER_SECOND
 # Fields of /proc/PID/stat after the name, which ends with the last parenthesis. See proc(5): the third
 # field comes first here, and the start time is the 22nd.
 START_TIME = 22 - 3
+PARENT = 4 - 3
 
 
 class GoneError(TracerError):
@@ -58,6 +59,16 @@ def identity(pid: int) -> Identity:
     head, _, tail = raw.rpartition(b")")
     name = head.partition(b"(")[2]
     return Identity(int(tail.split()[START_TIME]), name.decode("utf-8", "surrogateescape"))
+
+
+def parent(pid: int) -> int:
+    """The id of the process that it is a child of; 0 for none.
+
+    Raises:
+        GoneError: there is no such process.
+        HiddenError: we may not look.
+    """
+    return int(_read(pid, "stat").rpartition(b")")[2].split()[PARENT])
 
 
 def running() -> list[int]:

@@ -14,6 +14,7 @@ import pybpfload
 from pybpfload.errors import RecordError
 from tracer import objects
 from tracer.decode import (
+    KEPT,
     OPEN_ACCESS,
     OPEN_FLAGS,
     OPEN_FLAGS_BY_ARCHITECTURE,
@@ -43,13 +44,20 @@ def spec():
 
 
 @pytest.fixture(scope="module")
-def decoder(spec):
+def made(spec):
     return Decoder(spec.records["events"], spec.btf, Clock())
+
+
+@pytest.fixture(scope="module")
+def decoder(made):
+    return made.read
 
 
 def record(spec, kind, tail=None, **fields):
     """A record as the kernel sends it; with `tail` it ends after these bytes of its last member."""
     layout = spec.records["events"].member(kind)
+    if "strings_size" in layout.names:
+        fields.setdefault("strings_size", len(tail or b""))
     number = spec.btf.enum_values("ct_kind")[f"CT_{kind.upper()}"]
     last = {} if tail is None else {layout.names[-1]: tail}
     raw = layout.pack_value({**HEADER, "kind": number, **fields, **last})
@@ -80,19 +88,70 @@ def test_decode_result_is_errno_or_zero(spec, decoder, raw, result):
         (b"cat\0x\0", 6, ("cat", "x"), False),
         (b"true\0\0x\0\0", 9, ("true", "", "x", ""), False),
         (b"", 0, (), False),
-        (b"a" * 255 + b"\0", 256, ("a" * 255,), False),
-        (b"a" * 256, 257, ("a" * 256,), True),
-        (b"cat\0" + b"b" * 252, 1000, ("cat", "b" * 252), True),
+        (b"a" * 4095 + b"\0", 4096, ("a" * 4095,), False),
+        (b"a" * 4096, 4097, ("a" * 4096,), True),
+        (b"cat\0" + b"b" * 4092, 10000, ("cat", "b" * 4092), True),
         (b"\xff\0", 2, ("\udcff",), False),
         # the kernel could not read them: there were some
-        (b"", 5, ("", "", "", "", ""), False),
+        (b"", 5, (), True),
     ],
 )
 def test_decode_process_exec_arguments(spec, decoder, area, size, arguments, cut):
     """Empty arguments count, and what did not fit is said to be missing."""
-    data = record(spec, "process_exec", b"/bin/x\0", argv=area, argv_size=size)
+    data = record(spec, "process_exec", b"/bin/x\0" + area, argv_size=size)
     fields = decoder(data, 0, len(data)).fields
     assert (fields["argv"], fields["argv_cut"], fields["path"]) == (arguments, cut, "/bin/x")
+
+
+@pytest.mark.parametrize(
+    ("names", "result", "path", "file_path"),
+    [
+        (b"x.pem\0x.pem\0ssl\0etc\0\0", 3, "x.pem", "/etc/ssl/x.pem"),
+        (b"/etc/link\0x.pem\0srv\0\0", 0, "/etc/link", "/srv/x.pem"),
+        (b"/\0\0", 3, "/", "/"),
+        (b"x.pem\0ssl\0etc\0\0", -2, "x.pem", "/etc/ssl/x.pem"),
+        (b"../x.pem\0\0", -2, "../x.pem", "/../x.pem"),
+        (b"/gone/x.pem\0", -2, "/gone/x.pem", "/gone/x.pem"),
+        # the path was too deep, or the directory not to be found
+        (b"x.pem\0x.pem\0ssl\0", 3, "x.pem", None),
+        (b"x.pem\0", -2, "x.pem", None),
+        (b"/etc/x.pem\0", 3, "/etc/x.pem", None),
+        # open_by_handle_at
+        (b"\0x.pem\0ssl\0\0", 3, "/ssl/x.pem", "/ssl/x.pem"),
+        (b"\0x.pem\0", 3, "", None),
+        (b"\xff.pem\0\xff.pem\0\0", 3, "\udcff.pem", "/\udcff.pem"),
+        (b"", 3, "", None),
+    ],
+)
+def test_decode_file_open_names(spec, decoder, names, result, path, file_path):
+    """The name that was asked for, and where the file lies: joined only if nothing is missing."""
+    data = record(spec, "file_open", names, result=result)
+    fields = decoder(data, 0, len(data)).fields
+    assert (fields["path"], fields["file_path"]) == (path, file_path)
+
+
+@pytest.mark.parametrize(
+    ("names", "path"),
+    [
+        (b"libssl.so.3\0lib\0usr\0\0", "/usr/lib/libssl.so.3"),
+        (b"memfd:libssl.so\0\0", "/memfd:libssl.so"),
+        (b"libssl.so.3\0lib\0", "libssl.so.3"),
+        (b"", ""),
+    ],
+)
+def test_decode_lib_load_names(spec, decoder, names, path):
+    """A path that is not whole is no path: the name alone stays."""
+    data = record(spec, "lib_load", names, device=254 << 20 | 3)
+    fields = decoder(data, 0, len(data)).fields
+    assert (fields["path"], fields["device"]) == (path, "254:3")
+
+
+@given(st.binary(max_size=64))
+def test_decode_any_names_are_text(spec, decoder, names):
+    """Whatever a record has in it."""
+    for kind in ("file_open", "lib_load", "process_exec"):
+        data = record(spec, kind, names)
+        assert isinstance(decoder(data, 0, len(data)).fields["path"], str)
 
 
 def test_decode_process_exit(spec, decoder):
@@ -130,12 +189,13 @@ def test_decode_any_bytes_is_an_event_or_a_record_error(spec, decoder, data):
 
 def test_decoder_knows_every_kind_and_its_columns(spec, decoder):
     """What the columns show is in the records, or is added by a later step."""
-    added = {"exe", "file_type", "wall_ns"}
+    added = {"exe", "file_type", "wall_ns", "container", "library_name", "family", "version", "build_id"}
     for kind in KINDS:
-        names = set(spec.records["events"].member(kind.name).names)
-        names |= {f"{name}_cut" for name in names}
+        layout = spec.records["events"].member(kind.name)
+        raw = b"\0" if "strings_size" in layout.names else None
+        names = set(decoder(data := record(spec, kind.name, raw), 0, len(data)).fields)
         assert {column.field for column in kind.columns} <= names | added
-        assert {kind.file, kind.image} - {""} <= names
+        assert {kind.file, kind.image, kind.library} - {""} <= names
 
 
 def test_every_typedef_of_the_records_has_a_meaning(spec):
@@ -146,11 +206,13 @@ def test_every_typedef_of_the_records_has_a_meaning(spec):
     assert set(SEMANTICS) <= used
 
 
-def test_decoder_tells_what_is_private(decoder):
+def test_decoder_tells_what_is_private(made):
     """Paths and arguments, by their types."""
-    assert dict(decoder.private["file_open"]) == {"path": "path"}
-    assert dict(decoder.private["process_exec"]) == {"path": "path", "argv": "argv"}
-    assert decoder.private["process_exit"] == ()
+    assert dict(made.private["file_open"]) == {"path": "path", "file_path": "path"}
+    assert dict(made.private["lib_load"]) == {"path": "path"}
+    assert dict(made.private["lib_open"]) == {"path": "path"}
+    assert dict(made.private["process_exec"]) == {"path": "path", "argv": "argv"}
+    assert made.private["process_exit"] == ()
 
 
 def test_decoder_refuses_objects_of_another_version(spec):
@@ -214,9 +276,9 @@ def test_open_flags_text_gives_the_number_back(flags, arch):
 def test_open_flags_memory_is_bounded():
     """A program that opens with ever new numbers does not fill our memory."""
     flags = OpenFlags("x86_64")
-    for number in range(2 * OpenFlags.LIMIT):
+    for number in range(2 * KEPT):
         assert flags[number << 8]
-    assert len(flags) == OpenFlags.LIMIT
+    assert len(flags) == KEPT
 
 
 @given(st.lists(st.binary(max_size=8).filter(lambda raw: b"\0" not in raw), min_size=1))

@@ -35,6 +35,7 @@ LIB = "/usr/lib/x86_64-linux-gnu"
         ("/dotnet/libSystem.Security.Cryptography.Native.OpenSsl.so", None, ".NET"),
         ("/site-packages/cryptography/hazmat/bindings/_rust.abi3.so", "_rust", "Python"),
         ("libsodium.so.23", "libsodium", "libsodium"),
+        ("/memfd:libssl.so.3 (deleted)", "libssl", "OpenSSL"),
     ],
 )
 def test_find_library_known_name_gives_its_row(path, name, family):
