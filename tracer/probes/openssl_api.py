@@ -102,7 +102,7 @@ class Attacher:
         self._deep = False
         self._seen: set[MapKey] = set()
         self._files: set[FileKey] = set()
-        self._codes: dict[bytes, int] = {}
+        self._noticed: set[tuple[Any, Any]] = set()
         self._full = False
         btf = kernel_btf()
         wanted = context.obj.spec.variables["targ_cookies"]
@@ -124,6 +124,22 @@ class Attacher:
                 self.look_at(copy)
         except TracerError as error:
             self._log.detail(f"probe openssl_api: {error}")
+
+    def notice(self, fields: dict[str, Any]) -> None:
+        """Look at a process that has mapped a library, or begun a program, unless the file is known by now."""
+        if "inode" in fields:
+            key = (fields["inode"], fields["device"])
+        else:
+            try:
+                found = os.stat(f"/proc/{fields['pid']}/exe")
+            except OSError:
+                return
+            key = (found.st_ino, found.st_dev)
+        if key in self._noticed:
+            return
+        if len(self._noticed) < MAX_SEEN:
+            self._noticed.add(key)
+        self.look_at_process(fields["pid"])
 
     def look_at(self, copy: Copy) -> None:
         """Attach to a file, if it is new and has functions of the catalog."""
@@ -248,7 +264,8 @@ def on_event(context: Context, event: Event) -> None:
     attacher: Attacher = context.state
     fields, kind = event.fields, event.kind.name
     if kind not in {"api_call", "tls_handshake"}:
-        attacher.look_at_process(fields["pid"])
+        if not context.detached:
+            attacher.notice(fields)
         return
     row = FUNCTIONS[fields["function"]] if fields["function"] < len(FUNCTIONS) else None
     fields["function_name"] = row.symbol if row else None
