@@ -188,7 +188,7 @@ def test_tls_pointers_of_two_processes_do_not_mix(pair):
     if not child:
         os._exit(0)
     """
-    with Tracer("--no-redact") as tracer, listening(python_server(pair, "127.0.0.1", 2)) as (process, port):
+    with Tracer("--no-redact") as tracer, listening(python_server(pair, "127.0.0.1", 2)) as (_, port):
         command = [PYTHON, "-c", textwrap.dedent(code), str(port)]
         told = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=True)
         parent, child = (int(pid) for pid in told.stdout.split())

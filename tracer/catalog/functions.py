@@ -109,7 +109,7 @@ def _openssl_like(family: str, prefix: str) -> list[Function]:
         *_row(family, "set", f"{session}set_connect_state", "object", role=CLIENT, reported=False),
         *_row(family, "set", f"{session}set_accept_state", "object", role=SERVER, reported=False),
         *_row(family, "reset", f"{session}clear", "object", reported=False),
-        # not SSL_CTX_free(): it counts references, and each session holds one; a new context replaces the old one's state
+        # not SSL_CTX_free(): it counts references, and each session holds one; a new context replaces an old one
         *_row(family, "free", f"{session}free", "object", reported=False),
     ]
 

@@ -24,8 +24,8 @@ from pybpfload.errors import BpfError
 from tracer.catalog.functions import FUNCTIONS, MARKERS, Function, argument, functions_of
 from tracer.errors import TracerError
 from tracer.objects import architecture
-from tracer.probes.base import Probe
 from tracer.probes import accessors
+from tracer.probes.base import Probe
 from tracer.proc import copies
 from tracer.proc.callers import Callers
 
