@@ -84,6 +84,7 @@ if TYPE_CHECKING:
     from pybpfload.ringbuf import RingReader as RingReader
     from pybpfload.spec import MapSpec as MapSpec
     from pybpfload.spec import ProgramSpec as ProgramSpec
+    from pybpfload.symbols.lookup import SymbolFile as SymbolFile
     from pybpfload.targets import forget_kernel_btf as forget_kernel_btf
     from pybpfload.targets import kernel_btf as kernel_btf
     from pybpfload.targets import read_btf as read_btf
@@ -113,6 +114,7 @@ _EXPORTS = {
     "RingReader": "ringbuf",
     "RunResult": "progs.program",
     "RunStats": "progs.info",
+    "SymbolFile": "symbols.lookup",
     "UserRing": "userring",
     "attach": "links.attach",
     "attach_cgroup": "links.cgroup",
@@ -174,6 +176,7 @@ __all__ = [
     "RingReader",
     "RunResult",
     "RunStats",
+    "SymbolFile",
     "UserRing",
     "__version__",
     "attach",

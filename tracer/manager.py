@@ -319,7 +319,8 @@ class EbpfManager:
 
         Returns after `CLEANUP_S` at the latest, as `cleanup` does.
         """
-        self._listeners = {}
+        for loaded in self._loaded:
+            loaded.context.detached = True
         self._guarded(lambda: close_links(self._loaded))
 
     def cleanup(self) -> None:

@@ -21,6 +21,8 @@ enum ct_kind {
 	CT_FILE_OPEN = 1,
 	CT_PROCESS_EXEC = 2,
 	CT_PROCESS_EXIT = 3,
+	CT_API_CALL = 6,
+	CT_TLS_HANDSHAKE = 7,
 	CT_LIB_LOAD = 4,
 	CT_PROCESS_FORK = 5,
 	CT_LIB_OPEN = 9,
@@ -28,6 +30,7 @@ enum ct_kind {
 
 #define CT_COMM_SIZE 16
 #define CT_PATH_SIZE 4096 /* PATH_MAX: the longest name the kernel takes, with its NUL */
+#define CT_TEXT_SIZE 512 /* an argument of a function; what is longer is cut */
 #define CT_STRINGS_SIZE (2 * CT_PATH_SIZE)
 #define CT_ARGV_SIZE 4096 /* of arguments at most */
 #define CT_ASKED_SIZE 256
@@ -56,6 +59,10 @@ typedef __s32 ct_result; /* what a system call returned: a number from 0 on, or 
 typedef __u32 ct_open_flags; /* O_* as the caller gave them, in the numbers of its machine */
 typedef __s32 ct_exit_code;
 typedef __u32 ct_signal; /* 0 = none */
+typedef __u32 ct_function; /* row of tracer/catalog/functions.py */
+typedef __u32 ct_role; /* enum ct_tls_role */
+typedef __u8 ct_ip[16]; /* of a peer: an IPv6 address, or the four bytes of an IPv4 address, then zeros */
+typedef char ct_text[CT_TEXT_SIZE]; /* a string as the program gave it: a path, perhaps */
 
 struct ct_header {
 	ct_boot_ns time;
@@ -109,6 +116,49 @@ struct ct_process_exit {
 	__u32 pad;
 };
 
+enum ct_tls_role {
+	CT_ROLE_UNKNOWN,
+	CT_ROLE_CLIENT,
+	CT_ROLE_SERVER,
+};
+
+enum ct_outcome {
+	CT_FAILED,
+	CT_SUCCEEDED,
+	CT_OUTCOME_UNKNOWN,
+};
+
+/* A call of a function of a library. */
+struct ct_api_call {
+	struct ct_header;
+	ct_function function;
+	__u32 library; /* number of the attached file */
+	__u64 caller; /* where the function was called from, in the memory of the process */
+	__u32 internal; /* that is in the same file */
+	__u32 pad;
+	__s64 number; /* the argument that is a number, or 0 */
+	ct_text text; /* the argument that is a string, or "" */
+};
+
+/* The end of a TLS handshake, however many calls it took. */
+struct ct_tls_handshake {
+	struct ct_header;
+	ct_boot_ns began; /* the first call */
+	ct_function function; /* the one that ended it */
+	__u32 library;
+	__s32 returned; /* by the last call */
+	__u32 outcome; /* enum ct_outcome */
+	__u32 calls; /* that were seen */
+	ct_role role;
+	__u32 family; /* AF_INET, AF_INET6, or 0: no socket is known */
+	__u16 local_port;
+	__u16 peer_port;
+	ct_ip peer;
+	ct_text cipher_list; /* these three as the program gave them, "" if it did not */
+	ct_text ciphersuites;
+	ct_text certificate;
+};
+
 struct ct_lib_load {
 	struct ct_header;
 	ct_address address; /* of the mapping */
@@ -132,6 +182,8 @@ union ct_event {
 	struct ct_file_open file_open;
 	struct ct_process_exec process_exec;
 	struct ct_process_exit process_exit;
+	struct ct_api_call api_call;
+	struct ct_tls_handshake tls_handshake;
 	struct ct_process_fork process_fork;
 	struct ct_lib_load lib_load;
 	struct ct_lib_open lib_open;

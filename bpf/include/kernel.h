@@ -24,7 +24,12 @@ typedef _Bool bool;
 #define ERESTARTSYS 512 /* include/linux/errno.h: from here to ERESTART_RESTARTBLOCK ... */
 #define ERESTART_RESTARTBLOCK 516 /* ... are never seen by user space */
 
-#define PF_KTHREAD 0x00200000 /* include/linux/sched.h */
+#define PF_FORKNOEXEC 0x00000040 /* include/linux/sched.h */
+#define PF_KTHREAD 0x00200000
+#define S_IFMT 0170000
+#define S_IFSOCK 0140000
+#define AF_INET 2
+#define AF_INET6 10
 #define SIGNAL_GROUP_EXIT 0x00000004 /* include/linux/sched/signal.h */
 
 #define PROT_EXEC 4 /* include/uapi/asm-generic/mman-common.h */
@@ -77,6 +82,7 @@ struct path {
 struct file {
 	struct path f_path;
 	struct inode *f_inode;
+	void *private_data;
 } __relocated;
 
 struct fdtable {
@@ -123,6 +129,26 @@ struct task_struct {
 	struct files_struct *files;
 } __relocated;
 
+struct socket {
+	struct sock *sk;
+} __relocated;
+
+struct in6_addr {
+	__u8 bytes[16];
+};
+
+struct sock_common {
+	__u16 skc_family;
+	__u16 skc_num;
+	__u16 skc_dport; /* in network byte order */
+	__u32 skc_daddr;
+	struct in6_addr skc_v6_daddr;
+} __relocated;
+
+struct sock {
+	struct sock_common __sk_common;
+} __relocated;
+
 struct linux_binprm {
 	const char *filename;
 } __relocated;
@@ -133,11 +159,14 @@ struct pt_regs {
 	unsigned long di;
 	unsigned long si;
 	unsigned long dx;
+	unsigned long cx;
 	unsigned long r8;
+	unsigned long r9;
 	unsigned long r10;
 	unsigned long ax;
-	unsigned long sp;
 	unsigned long orig_ax;
+	unsigned long ip;
+	unsigned long sp;
 } __relocated;
 
 #define TS_COMPAT 0x0002 /* arch/x86/include/asm/thread_info.h */
@@ -147,6 +176,7 @@ struct pt_regs {
 struct pt_regs {
 	__u64 regs[31];
 	__u64 sp;
+	__u64 pc;
 	__u64 pstate;
 	__u64 orig_x0;
 	__s32 syscallno;

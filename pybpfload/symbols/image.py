@@ -27,6 +27,11 @@ class Segment(NamedTuple):
     file_size: int
     memory_size: int
 
+    @property
+    def is_code(self) -> bool:
+        """Whether it may be executed."""
+        return bool(self.flags & PF_EXEC)
+
 
 class Note(NamedTuple):
     """An entry of a note section."""
@@ -78,6 +83,10 @@ class Image:
                 return address - one.address + one.offset
         kind = "executable segment" if code else "segment"
         raise ObjectError(f"{self.elf.name}: {what} at {address:#x} lies in no {kind} of the file")
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Bytes of the file, fewer at its end."""
+        return self._data[offset : offset + size]
 
     def build_id(self) -> str:
         """The build-id in hexadecimal, or ""."""

@@ -112,6 +112,42 @@ class SymbolFile:
             raise self._not_found(lost)
         return [found[s] for s in symbols]
 
+    def find(self, symbols: Sequence[str]) -> dict[str, int]:
+        """Name and offset of those functions that the file has; only its first table with any of them counts.
+
+        A name that stands for two functions is left out.
+        """
+        for table in self.tables():
+            found: dict[str, int] = {}
+            for symbol, hits in table.find(symbols).items():
+                try:
+                    if hits:
+                        found[symbol] = self._decide(symbol, hits, table)
+                except ObjectError as error:
+                    self.problems.append(str(error))
+            if found:
+                return found
+        return {}
+
+    def code_around(self, offset: int) -> tuple[int, int]:
+        """The code that is mapped together with an offset in the file: where it begins and ends, in the file.
+
+        Raises:
+            ObjectError: there is no code.
+        """
+        for one in self.image.segments:
+            if one.is_code and one.offset <= offset < one.offset + one.file_size:
+                return one.offset, one.offset + one.file_size
+        raise ObjectError(f"{self.image.elf.name}: no code at offset {offset:#x}")
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Bytes of the file, fewer at its end."""
+        return self.image.read(offset, size)
+
+    def has_section(self, name: str) -> bool:
+        """Whether the file has a section of this name."""
+        return self.image.elf.section(name) is not None
+
     def matching(self, pattern: str) -> dict[str, int]:
         """Name and offset of each function that matches a shell pattern; those at one place count once."""
         match = re.compile(translate(pattern)).match

@@ -184,6 +184,9 @@ def _argument(argument: str, joined: str) -> str:
 # By the kind of privacy that the type of a field has; see SEMANTICS in tracer.decode.
 REDACTORS: dict[str, Callable[[Any], Any]] = {"path": redact_path, "argv": redact_arguments}
 
+# Paths that are in no record, and were found out by later steps.
+ADDED = ("exe", "library", "caller")
+
 
 def redact(private: dict[str, tuple[tuple[str, str], ...]]) -> Callable[[Event], Event]:
     """Hides what is private in the fields of an event.
@@ -199,9 +202,10 @@ def redact(private: dict[str, tuple[tuple[str, str], ...]]) -> Callable[[Event],
             value = fields[name]
             if value is not None:
                 fields[name] = action(value)
-        exe = fields["exe"]
-        if exe is not None:
-            fields["exe"] = redact_path(exe)
+        for name in ADDED:
+            path = fields.get(name)
+            if path:
+                fields[name] = redact_path(path)
         return event
 
     return stage

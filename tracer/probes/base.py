@@ -66,6 +66,7 @@ class Context:
         log: for details and warnings.
         links: what it has attached so far; the manager closes them.
         state: whatever the probe wants to remember; None at first.
+        detached: whether the programs are off for good: what comes now happened before, and nothing more is attached.
     """
 
     def __init__(self, obj: BpfObject, settings: Settings, log: Log) -> None:
@@ -74,6 +75,7 @@ class Context:
         self.log = log
         self.links: list[Link] = []
         self.state: Any = None
+        self.detached = False
 
 
 class Probe(NamedTuple):

@@ -54,6 +54,8 @@ def attach(context: Context) -> None:
 
 def on_event(context: Context, event: Event) -> None:
     """To that of a new program, if it is another one: in a new container, for one."""
+    if context.detached:
+        return
     _look_at(context, context.state, event.fields["pid"])
 
 
