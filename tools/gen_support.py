@@ -49,7 +49,7 @@ def read_log(path: Path) -> dict[str, Any]:
     """What a log says of its kernel."""
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     seen: dict[str, list[dict[str, str]]] = {}
-    found: dict[str, Any] = {"release": rows[0]["kernel"], "features": {}}
+    found: dict[str, Any] = {"version": rows[0]["kernel"], "features": {}}
     for row in rows:
         if "feature" in row:
             seen.setdefault(row["feature"], []).append(row)
@@ -84,8 +84,7 @@ def page(kernels: dict[str, dict[str, Any]]) -> str:
 
 def table(title: str, rows: list[str], names: list[str], kernels: dict[str, dict[str, Any]]) -> str:
     """A table of features."""
-    releases = [re.match(r"[\d.]+\d", kernels[name]["release"]) for name in names]
-    heads = [release[0] if release else "?" for release in releases]
+    heads = [kernels[name]["version"] for name in names]
     lines = [f"## {title}\n", f"| {title.lower()} | {' | '.join(heads)} |", "|---" * (len(names) + 1) + "|"]
     for row in rows:
         other = f"not tried: {EXCEPTIONS[row]}" if row in EXCEPTIONS else "?"
@@ -108,7 +107,7 @@ def tools(names: list[str], kernels: dict[str, dict[str, Any]]) -> str:
         if counts:
             ours, every, theirs = counts.pop(OURS), sum(counts.values()), counts.pop(LOADED, 0)
             refused = ", ".join(f"{count} {verdict.partition(' ')[2]}" for verdict, count in counts.items())
-            lines.append(f"| {kernels[name]['release']} | {every} | {theirs} | {ours} | {refused} |")
+            lines.append(f"| {kernels[name]['version']} | {every} | {theirs} | {ours} | {refused} |")
     return "\n".join(lines) + "\n"
 
 
