@@ -98,7 +98,7 @@ def tools(names: list[str], kernels: dict[str, dict[str, Any]]) -> str:
     lines = [
         "## The programs of libbpf-tools\n",
         "Debian's package libbpf-tools, each program of each tool alone, by libbpf and by us. What the kernel refuses",
-        "to one, it refuses to the other with the same errno. libbpf itself gives up with ESRCH where the kernel has no",
+        "to one, it refuses to the other with the same errno. libbpf itself gives up with ESRCH where a kernel has no",
         "function or type of that name; we say so in words.\n",
         "| kernel | programs | loaded by libbpf | loaded by us | refused by both |",
         "|---|---|---|---|---|",
