@@ -107,7 +107,7 @@ def tools(names: list[str], kernels: dict[str, dict[str, Any]]) -> str:
         counts = dict(kernels[name].get("libbpf_tools", {}))
         if counts:
             ours, every, theirs = counts.pop(OURS), sum(counts.values()), counts.pop(LOADED, 0)
-            refused = ", ".join(f"{count} {verdict.partition(' ')[2]}" for verdict, count in counts.items())
+            refused = ", ".join(f"{count} {verdict.partition(' ')[2]}" for verdict, count in sorted(counts.items()))
             lines.append(f"| {kernels[name]['version']} | {every} | {theirs} | {ours} | {refused} |")
     return "\n".join(lines) + "\n"
 
