@@ -254,18 +254,24 @@ FUNCTIONS: tuple[Function, ...] = (
 )
 
 # An executable that has one of these has the library within: node has OpenSSL.
-MARKERS = ("SSL_do_handshake", "gnutls_handshake", "mbedtls_ssl_handshake", "wolfSSL_connect")
+MARKERS = {
+    "SSL_do_handshake": OPENSSL,
+    "gnutls_handshake": GNUTLS,
+    "mbedtls_ssl_handshake": MBEDTLS,
+    "wolfSSL_connect": WOLFSSL,
+}
 
 # Projects whose libraries have OpenSSL's functions by OpenSSL's names.
 LIKE_OPENSSL = ("OpenSSL", "LibreSSL", "BoringSSL", "AWS-LC", "Tongsuo", "Python", "Ruby", "PHP")
 
 
 @lru_cache(maxsize=64)
-def functions_of(family: str, role: str = "", *, deep: bool = False) -> dict[str, int]:
+def functions_of(family: str, role: str = "", *, within: bool = False, deep: bool = False) -> dict[str, int]:
     """The functions to look for in a library: symbol -> row.
 
     Args:
-        family, role: of the library; "" for an executable, in which any may be.
+        family, role: of the library.
+        within: whether it is a part of an executable.
         deep: those that are called often, too.
     """
     wanted = {OPENSSL} if family in LIKE_OPENSSL else {family}
@@ -274,7 +280,7 @@ def functions_of(family: str, role: str = "", *, deep: bool = False) -> dict[str
     return {
         row.symbol: number
         for number, row in enumerate(FUNCTIONS)
-        if (not family or row.family in wanted) and (deep or not row.deep) and not (family and row.static_only)
+        if row.family in wanted and (deep or not row.deep) and (within or not row.static_only)
     }
 
 

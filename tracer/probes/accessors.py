@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 UNKNOWN = -1
 CODE_SIZE = 96
 MAX_OFFSET = 0x1000
+NOTHING = {"hand_state": UNKNOWN, "want": UNKNOWN}
 
 # mov DISP(%rdi or another), %eax; registers cleared by compilers that harden; ret
 _X86 = re.compile(rb"\x8b(?:[\x40\x42\x43\x46\x47](.)|[\x80\x82\x83\x86\x87](.{4}))(?:\x31.){0,9}\xc3", re.DOTALL)

@@ -173,7 +173,9 @@ class Attacher:
             library = len(self.paths)
             self.paths.append(copy.path)
             places = {offset: library << LIBRARY_SHIFT | row for offset, row in rows.items()}
-            self._obj.maps["layouts"][library] = accessors.layout(file)
+            # A map of zeros would say that everything is at the beginning.
+            has_sessions = any(FUNCTIONS[row].action == "shake" for row in rows.values())
+            self._obj.maps["layouts"][library] = accessors.layout(file) if has_sessions else accessors.NOTHING
             self._describe(file, places)
             returns = [offset for offset, row in rows.items() if FUNCTIONS[row].returns]
             # Returns first: a call that is seen to begin is also seen to end.
@@ -186,9 +188,12 @@ class Attacher:
         if copy.library:
             wanted = functions_of(copy.library.family, copy.library.role, deep=self._deep)
         else:
-            if not file.find(MARKERS) or any(map(file.has_section, GO_SECTIONS)):
+            markers = file.find(list(MARKERS))
+            if not markers or any(map(file.has_section, GO_SECTIONS)):
                 return {}
-            wanted = functions_of("", deep=self._deep)
+            wanted = {}
+            for marker in markers:
+                wanted.update(functions_of(MARKERS[marker], within=True, deep=self._deep))
         found = file.find(list(wanted)) if wanted else {}
         rows: dict[int, int] = {}
         for symbol, offset in found.items():

@@ -54,3 +54,19 @@ def lib_load(path="/usr/lib/libssl.so.3", **fields):
 def lib_open(path="libssl.so.3", **fields):
     """As decode makes it from a record."""
     return Event(KIND_BY_NAME["lib_open"], {**COMMON, "path": path, "failed": 0, **fields})
+
+
+LIBRARY = {"function_name": "SSL_connect", "library": "/usr/lib/libssl.so.3", "function": 2}
+
+
+def api_call(text="HIGH", **fields):
+    """As decode makes it from a record, and the probe adds to it."""
+    own = {"text": text, "number": 0, "caller": "/usr/bin/cat", "internal": 0, **LIBRARY}
+    return Event(KIND_BY_NAME["api_call"], {**COMMON, **own, **fields})
+
+
+def tls_handshake(**fields):
+    """As decode makes it from a record, and the probe adds to it."""
+    own = {"role": "client", "success": True, "returned": 1, "calls": 2, "peer_address": "::1", "peer_port": 443,
+           "local_port": 40000, "certificate": "", "cipher_list": "HIGH", "ciphersuites": "", **LIBRARY}  # fmt: skip
+    return Event(KIND_BY_NAME["tls_handshake"], {**COMMON, **own, **fields})

@@ -190,6 +190,7 @@ def test_decode_any_bytes_is_an_event_or_a_record_error(spec, decoder, data):
 def test_decoder_knows_every_kind_and_its_columns(spec, decoder):
     """What the columns show is in the records, or is added by a later step."""
     added = {"exe", "file_type", "wall_ns", "container", "library_name", "family", "version", "build_id"}
+    added |= {"function_name", "success", "peer_address"}  # by the probe itself
     for kind in KINDS:
         layout = spec.records["events"].member(kind.name)
         raw = b"\0" if "strings_size" in layout.names else None

@@ -48,7 +48,8 @@ def test_functions_of_a_library_are_those_of_its_project():
     assert "EVP_CipherInit_ex" not in openssl
     assert "EVP_CipherInit_ex" in functions_of("OpenSSL", deep=True)
     assert "SSL_read" not in openssl
-    assert set(MARKERS) | {"SSL_read"} <= set(functions_of(""))
+    assert {"SSL_read", "SSL_do_handshake"} <= set(functions_of("OpenSSL", within=True))
+    assert all(marker in functions_of(family) for marker, family in MARKERS.items())
     assert "C_SignInit" in functions_of("SoftHSM", "token")
     assert not functions_of("zlib")
 
