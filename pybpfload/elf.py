@@ -170,6 +170,14 @@ class ElfFile:
         Raises:
             ObjectError: the section lies outside the file.
         """
+        return self.part(section, 0, section.size)
+
+    def part(self, section: ElfSection, offset: int, size: int) -> bytes:
+        """Some of the contents, fewer at their end.
+
+        Raises:
+            ObjectError: the section lies outside the file.
+        """
         if section.type == SHT_NOBITS:
             return b""
         if section.offset + section.size > len(self._data):
@@ -177,7 +185,8 @@ class ElfFile:
                 f"{self.name}: section `{printable(section.name)}`: {section.size} bytes at {section.offset} "
                 f"end beyond the file's {len(self._data)}"
             )
-        return self._data[section.offset : section.offset + section.size]
+        start = section.offset + min(offset, section.size)
+        return self._data[start : min(start + size, section.offset + section.size)]
 
     def symbols(self, section: ElfSection | None) -> list[ElfSymbol]:
         """The symbols of a .symtab or .dynsym, the first (empty) one included; read once."""

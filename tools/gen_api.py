@@ -42,6 +42,7 @@ PARTS = (
     ("Readers", "readers.md", ("events", "ringbuf", "perfbuf", "userring")),
     ("Types", "objects.md", ("btf.", "targets")),
 )
+OTHERS = ("symbols.", "_sys.caps")
 # Modules whose public names are not pybpfload's own, but belong to users too.
 MODULES = {
     "Objects": ("spec",),
@@ -229,7 +230,7 @@ def page() -> str:
     own = [Name(name, name, pybpfload._EXPORTS[name]) for name in pybpfload.__all__ if name in pybpfload._EXPORTS]
     seen = {name.name for name in own} | {"load_program", "FunctionKey"}
     lines = [HEAD]
-    titles = [(title, link, modules) for title, link, modules in PARTS] + [("Other modules", "features.md", ())]
+    titles = [(title, link, modules) for title, link, modules in PARTS] + [("Other modules", "features.md", OTHERS)]
     lines.append("\n".join(f"- [{title}](#{title.lower().replace(' ', '-')})" for title, _, _ in titles) + "\n")
     others = {
         title: [x for m in modules for x in exports(m) if x.name not in seen] for title, modules in MODULES.items()
@@ -237,7 +238,7 @@ def page() -> str:
     listed = {name.name for names in [own, *others.values()] for name in names}
     for title, link, modules in titles:
         lines.append(f"## {title}\n\nExplained in [{link}]({link}).\n")
-        names = [name for name in own if modules and name.module.startswith(modules)] + others.get(title, [])
+        names = [name for name in own if name.module.startswith(modules)] + others.get(title, [])
         for name in sorted(names, key=lambda name: name.shown.lower()):
             lines += entry(name, listed)
     return "\n".join(lines)

@@ -27,6 +27,8 @@ NAMES = {
     "on_sched_process_fork",
     "on_dlopen",
     "on_dlopen_return",
+    "on_entry",
+    "on_return",
 }
 
 

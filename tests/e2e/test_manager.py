@@ -51,7 +51,7 @@ def poll_all(manager):
     return events
 
 
-ON = {"process_fork", "process_exec", "process_exit", "lib_load", "lib_open", "file_open"}
+ON = {probe.name for probe in PROBES}
 
 
 def break_object(monkeypatch, *names):

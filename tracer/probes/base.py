@@ -82,7 +82,7 @@ class Probe(NamedTuple):
     """One BPF object and what it needs.
 
     Attributes:
-        name: for messages; the name of the kind of event that it sends.
+        name: for messages; if it sends one kind of event, the name of that.
         knobs: values of the object's variables, set before it is loaded.
         targets: fills the object's maps, once it is loaded and before it is attached.
         attach: attaches what there is to attach at the start, by adding to `context.links`; all programs of the
@@ -92,6 +92,7 @@ class Probe(NamedTuple):
             more by adding to `context.links`.
         wanted: whether what the user asked for takes this probe at all.
         sends: whether it sends events; if not, it has no ring buffer.
+        several: the kinds of events that it sends, if they are not just one of its own name.
         losses: how many processes it could not follow so far.
         needs: the capabilities that it takes.
     """
@@ -104,6 +105,7 @@ class Probe(NamedTuple):
     on_event: Callable[[Context, Event], None] | None = None
     wanted: Callable[[Settings], bool] = always
     sends: bool = True
+    several: tuple[str, ...] = ()
     losses: Callable[[Context], int] = no_losses
     needs: tuple[str, ...] = ("CAP_BPF", "CAP_PERFMON")
 
@@ -111,3 +113,8 @@ class Probe(NamedTuple):
     def object_name(self) -> str:
         """The name of the object file, without its ending."""
         return f"{self.name}_trace"
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of events that it sends."""
+        return self.several or ((self.name,) if self.sends else ())

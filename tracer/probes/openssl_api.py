@@ -293,4 +293,6 @@ OPENSSL_API = Probe(
     attach=attach,
     wants=("process_exec", "lib_load", "api_call", "tls_handshake"),
     on_event=on_event,
+    several=("api_call", "tls_handshake"),
+    needs=("CAP_BPF", "CAP_PERFMON", "CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"),
 )
