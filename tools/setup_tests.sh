@@ -13,8 +13,8 @@ packages=(
     libelf-dev zlib1g-dev kmod zstd lz4
     # a whole collection of programs, to load each
     libbpf-tools
-    # programs that the end-to-end tests watch
-    openssl ca-certificates curl jq tmux
+    # programs that the end-to-end tests watch, and how they are built for another C library
+    openssl ca-certificates curl wget gnutls-bin nodejs git openssh-client jq tmux musl-tools
 )
 
 unmet() {

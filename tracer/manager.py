@@ -59,7 +59,6 @@ BATCH = 256
 # How often losses are looked at and the wall clock is measured.
 CHECK_S = 1.0
 CLEANUP_S = 5.0
-CLOSERS = 16
 
 # A ring buffer as full as this is worth a word: what reads it cannot keep up.
 FULL = 0.5

@@ -36,7 +36,6 @@ enum ct_action {
 	CT_DO_LOOK, /* is called after a handshake, as a rule */
 	CT_DO_RESET, /* makes a session as good as new; or begins a handshake, if the library calls it */
 	CT_DO_FREE,
-	CT_DO_COUNT, /* is called too often to be reported: counted */
 };
 
 enum ct_progress {
@@ -79,8 +78,7 @@ enum ct_number_as {
 	CT_NUMBER_NUMBER, /* none of these */
 	CT_NUMBER_FD,
 	CT_NUMBER_ROLE, /* bit 0: server */
-	CT_NUMBER_AT_INT, /* the address of an int */
-	CT_NUMBER_AT_LONG,
+	CT_NUMBER_AT_LONG, /* the address of a long */
 };
 
 /* A function: a row of the catalog. Arguments are counted from 1; 0 = none. */

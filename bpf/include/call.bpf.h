@@ -19,18 +19,11 @@ struct ct_call {
 static __always_inline __s64 read_number(const struct ct_row *row, __u64 value)
 {
 	__s64 wide = 0;
-	__s32 number = 0;
 
-	switch (row->number_as) {
-	case CT_NUMBER_AT_INT:
-		bpf_probe_read_user(&number, sizeof(number), (const void *)value);
-		return number;
-	case CT_NUMBER_AT_LONG:
-		bpf_probe_read_user(&wide, sizeof(wide), (const void *)value);
-		return wide;
-	default:
+	if (row->number_as != CT_NUMBER_AT_LONG)
 		return (__s32)value;
-	}
+	bpf_probe_read_user(&wide, sizeof(wide), (const void *)value);
+	return wide;
 }
 
 static __always_inline bool is_internal(const struct ct_call *call)

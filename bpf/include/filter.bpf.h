@@ -12,6 +12,7 @@
 
 #include "events.h"
 #include "kernel.h"
+#include "bytes.bpf.h"
 
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
@@ -48,18 +49,6 @@ struct {
 	__uint(value_size, sizeof(__u32));
 } cgroups SEC(".maps");
 
-#define EVERY_BYTE 0x0101010101010101ULL
-
-/* A to Z in each byte made small; no byte carries into the next. */
-static __always_inline __u64 small_letters(__u64 word)
-{
-	__u64 low = word & (0x7f * EVERY_BYTE);
-	__u64 from_a = low + (0x80 - 'A') * EVERY_BYTE;
-	__u64 past_z = low + (0x7f - 'Z') * EVERY_BYTE;
-
-	return word | ((from_a & ~past_z & ~word & (0x80 * EVERY_BYTE)) >> 2);
-}
-
 /* Whether the name of the thread contains that of the knobs, which is tried at each place. */
 static __always_inline bool has_name(void)
 {
@@ -67,8 +56,8 @@ static __always_inline bool has_name(void)
 	__u64 comm[2] = {};
 
 	bpf_get_current_comm(comm, sizeof(comm));
-	low = small_letters(comm[0]);
-	high = small_letters(comm[1]);
+	low = to_lower(comm[0]);
+	high = to_lower(comm[1]);
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < CT_COMM_SIZE - 1; i++) {
 		if ((low & targ_name_mask_low) == targ_name_low &&

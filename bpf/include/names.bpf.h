@@ -13,6 +13,7 @@
 
 #include "events.h"
 #include "kernel.h"
+#include "bytes.bpf.h"
 
 #include <linux/bpf.h>
 #include <linux/stddef.h>
@@ -50,8 +51,6 @@ struct {
  * faster, and costs the verifier a state for each pair of places where slash and dot may be: 15
  * times the instructions to check, which is 12 ms at each start.
  */
-#define EACH_BYTE 0x0101010101010101ULL
-
 /*
  * Eight bytes of the record, not aligned, which the kernels of x86-64 and arm64 allow. The barrier
  * keeps the offset one sum: if clang split it into a pointer and a part to subtract from it, the
@@ -61,25 +60,6 @@ static __always_inline __u64 load_word(const struct ct_file_open *open, __u64 of
 {
 	barrier_var(offset);
 	return *(const __u64 *)((const char *)open + offset);
-}
-
-/* Bit 7 of each byte that equals `byte`. No byte carries into the next. */
-static __always_inline __u64 find_byte(__u64 word, char byte)
-{
-	__u64 difference = word ^ (byte * EACH_BYTE);
-
-	return ~(((difference & ~(0x80 * EACH_BYTE)) + 0x7f * EACH_BYTE) | difference) &
-	       (0x80 * EACH_BYTE);
-}
-
-/* A to Z in each byte made small. Here, too, no byte carries into the next. */
-static __always_inline __u64 to_lower(__u64 word)
-{
-	__u64 low = word & (0x7f * EACH_BYTE);
-	__u64 from_a = low + (0x80 - 'A') * EACH_BYTE;
-	__u64 past_z = low + (0x7f - 'Z') * EACH_BYTE;
-
-	return word | ((from_a & ~past_z & ~word & (0x80 * EACH_BYTE)) >> 2);
 }
 
 /*

@@ -18,7 +18,7 @@ meaning of an argument
 `fd`                    the socket
 `role`                  a number whose lowest bit says server
 `number`                to be shown, by its name in `names` if it has one
-`at_int`, `at_long`     the same, at an address: the number comes first in EVP_CIPHER and CK_MECHANISM
+`at_long`               the same, at an address: the number comes first in CK_MECHANISM
 ``-``                   not to be looked at
 ======================  =================================================================
 
@@ -53,7 +53,6 @@ class Function(NamedTuple):
         reported: whether calls are shown.
         names: of the numbers.
         static_only: attached in executables only: programs that have a library within call it without the others.
-        deep: attached only when asked for.
     """
 
     symbol: str
@@ -67,7 +66,6 @@ class Function(NamedTuple):
     reported: bool = True
     names: dict[int, str] = {}  # noqa: RUF012  never changed
     static_only: bool = False
-    deep: bool = False
 
     @property
     def returns(self) -> bool:
@@ -154,15 +152,6 @@ _OPENSSL = [
     *_row(OPENSSL, "call", "RSA_generate_key_ex", "- number"),
 ]
 
-_OPENSSL_HOT = [
-    # EVP_EncryptInit_ex() and the like end in these. What is fetched is only made available: not counted.
-    *_row(OPENSSL, "count", "EVP_CipherInit_ex EVP_CipherInit_ex2 EVP_CipherInit", "- at_int", names=numbers.OPENSSL,
-          deep=True),
-    *_row(OPENSSL, "count", "EVP_DigestInit_ex EVP_DigestInit_ex2 EVP_DigestInit", "- at_int", names=numbers.OPENSSL,
-          deep=True),
-    *_row(OPENSSL, "count", "EVP_DigestSignInit EVP_DigestVerifyInit", "- - at_int", names=numbers.OPENSSL, deep=True),
-]  # fmt: skip
-
 _GNUTLS = [
     *_row(GNUTLS, "new", "gnutls_init", "made role", done=0),
     *_row(GNUTLS, "new", "gnutls_priority_init", "made cipher_list", done=0),
@@ -205,30 +194,17 @@ _MBEDTLS = [
 _NSS = [
     *_row(NSS, "shake", "SSL_ForceHandshake", "object", done=0, vague=True),
     *_row(NSS, "call", "NSS_Init NSS_InitReadWrite NSS_NoDB_Init", "text"),
-    *_row(NSS, "call", "PK11_CreateContextBySymKey", "number", names=numbers.PKCS11, deep=True),
 ]
 
 _GCRYPT = [
     *_row(GCRYPT, "call", "gcry_cipher_open", "- number", names=numbers.GCRYPT_CIPHERS),
     *_row(GCRYPT, "call", "gcry_mac_open", "- number"),
     *_row(GCRYPT, "call", "gcry_kdf_derive", "- - number", names=numbers.GCRYPT_KDFS),
-    *_row(GCRYPT, "count", "gcry_md_open", "- number", names=numbers.GCRYPT_DIGESTS, deep=True),
-    *_row(GCRYPT, "count", "gcry_md_hash_buffer", "number", names=numbers.GCRYPT_DIGESTS, deep=True),
 ]
 
 _SODIUM = [
     *_row(SODIUM, "call", "sodium_init"),
     *_row(SODIUM, "call", "crypto_pwhash crypto_box_keypair crypto_sign_keypair crypto_kx_keypair"),
-    *_row(
-        SODIUM,
-        "count",
-        "crypto_secretbox_easy crypto_secretbox_open_easy crypto_box_easy crypto_box_open_easy"
-        " crypto_sign_detached crypto_sign_verify_detached crypto_generichash crypto_scalarmult"
-        " crypto_aead_chacha20poly1305_ietf_encrypt crypto_aead_chacha20poly1305_ietf_decrypt"
-        " crypto_aead_xchacha20poly1305_ietf_encrypt crypto_aead_xchacha20poly1305_ietf_decrypt"
-        " crypto_aead_aes256gcm_encrypt crypto_aead_aes256gcm_decrypt",
-        deep=True,
-    ),
 ]
 
 _PKCS11 = [
@@ -243,7 +219,6 @@ _PKCS11 = [
 
 FUNCTIONS: tuple[Function, ...] = (
     *_OPENSSL,
-    *_OPENSSL_HOT,
     *_GNUTLS,
     *_MBEDTLS,
     *_NSS,
@@ -266,13 +241,12 @@ LIKE_OPENSSL = ("OpenSSL", "LibreSSL", "BoringSSL", "AWS-LC", "Tongsuo", "Python
 
 
 @lru_cache(maxsize=64)
-def functions_of(family: str, role: str = "", *, within: bool = False, deep: bool = False) -> dict[str, int]:
+def functions_of(family: str, role: str = "", *, within: bool = False) -> dict[str, int]:
     """The functions to look for in a library: symbol -> row.
 
     Args:
         family, role: of the library.
         within: whether it is a part of an executable.
-        deep: those that are called often, too.
     """
     wanted = {OPENSSL} if family in LIKE_OPENSSL else {family}
     if role == "token":
@@ -280,7 +254,7 @@ def functions_of(family: str, role: str = "", *, within: bool = False, deep: boo
     return {
         row.symbol: number
         for number, row in enumerate(FUNCTIONS)
-        if row.family in wanted and (deep or not row.deep) and (within or not row.static_only)
+        if row.family in wanted and (within or not row.static_only)
     }
 
 
@@ -288,6 +262,6 @@ def argument(row: Function, number: int, text: str) -> str | None:
     """The argument that a call shows: the string, or the name of the number; None if it has none."""
     if text:
         return text
-    if not {"number", "at_int", "at_long"} & set(row.arguments):
+    if not {"number", "at_long"} & set(row.arguments):
         return None
     return row.names.get(number, str(number))

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 ENUMS = {"action": ("ct_action", "CT_DO_"), "text_as": ("ct_text_as", "CT_TEXT_"),
          "number_as": ("ct_number_as", "CT_NUMBER_")}  # fmt: skip
 TEXTS = ("certificate", "cipher_list", "ciphersuites", "text")
-NUMBERS = ("fd", "role", "number", "at_int", "at_long")
+NUMBERS = ("fd", "role", "number", "at_long")
 POINTERS = ("object", "from", "made")
 AGAIN = 4
 
@@ -99,7 +99,6 @@ class Attacher:
         self._obj = context.obj
         self._log = context.log
         self._links = context.links
-        self._deep = False
         self._seen: set[MapKey] = set()
         self._files: set[FileKey] = set()
         self._noticed: set[tuple[Any, Any]] = set()
@@ -186,14 +185,14 @@ class Attacher:
     def _rows(self, copy: Copy, file: SymbolFile) -> dict[int, int]:
         """Offset in the file -> row of the catalog."""
         if copy.library:
-            wanted = functions_of(copy.library.family, copy.library.role, deep=self._deep)
+            wanted = functions_of(copy.library.family, copy.library.role)
         else:
             markers = file.find(list(MARKERS))
             if not markers or any(map(file.has_section, GO_SECTIONS)):
                 return {}
             wanted = {}
             for marker in markers:
-                wanted.update(functions_of(MARKERS[marker], within=True, deep=self._deep))
+                wanted.update(functions_of(MARKERS[marker], within=True))
         found = file.find(list(wanted)) if wanted else {}
         rows: dict[int, int] = {}
         for symbol, offset in found.items():
