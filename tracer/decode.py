@@ -10,13 +10,14 @@ record is then one call.
 
 from __future__ import annotations
 
+import posixpath
 import sys
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Union
 
 from pybpfload.errors import RecordError
 from tracer.errors import LoadError
-from tracer.model import KIND_BY_NAME, Event, EventKind
+from tracer.model import KIND_BY_NAME, Event, EventKind, Fields
 from tracer.objects import architecture
 
 if TYPE_CHECKING:
@@ -99,16 +100,60 @@ class OpenFlags(dict[int, str]):
         return text
 
 
+def read_device(raw: int) -> str:
+    """``major:minor`` of the kernel's number, "" for none."""
+    return f"{raw >> 20}:{raw & 0xFFFFF}" if raw else ""
+
+
+def read_names(names: list[bytes]) -> str | None:
+    """A path from its names, the last one first, with an empty one behind them if they are all; else None."""
+    if len(names) < 2 or names[-1] or names[-2]:
+        return None
+    return read_text(b"/" + b"/".join(names[-3::-1]))
+
+
+def split_open_strings(fields: Fields, raw: bytes) -> None:
+    """The name that the caller gave, and where the file lies or should have been."""
+    first, *names = raw.split(b"\0")
+    asked, found = read_text(first), read_names(names)
+    if fields["result"]:
+        if asked.startswith("/"):
+            found = asked
+        elif found is not None:
+            found = posixpath.join(found, asked)
+    # open_by_handle_at() takes no name.
+    fields["path"] = asked or found or ""
+    fields["file_path"] = found
+
+
+def split_exec_strings(fields: Fields, raw: bytes) -> None:
+    """The program that the caller named, and its arguments."""
+    program, _, arguments = raw.partition(b"\0")
+    fields["path"] = read_text(program)
+    fields["argv"] = read_arguments(arguments)
+    fields["argv_cut"] = fields["argv_size"] > len(arguments)
+
+
+def split_file_strings(fields: Fields, raw: bytes) -> None:
+    """Where the file lies; its name alone if that is all there is."""
+    names = raw.split(b"\0")
+    fields["path"] = read_names(names) or read_text(names[0])
+
+
 class Semantic(NamedTuple):
     """What a C type means.
 
     Attributes:
         read: from the raw value to that of the event; None takes it as it is.
         private: how redaction treats it: ``path``, ``argv``, or "" for not at all.
+        split: for several strings in one array, see events.h: puts them into the fields of the event.
+        gives: the fields that `split` sets and that are private, and how redaction treats them.
     """
 
     read: Callable[[Any], Any] | None = None
     private: str = ""
+    split: Callable[[Fields, bytes], None] | None = None
+    gives: tuple[tuple[str, str], ...] = ()
 
 
 SEMANTICS = {
@@ -116,13 +161,20 @@ SEMANTICS = {
     "ct_pid": Semantic(),
     "ct_uid": Semantic(),
     "ct_gid": Semantic(),
+    "ct_cgroup": Semantic(),
     "ct_comm": Semantic(read_text),
-    "ct_path": Semantic(read_text, "path"),
-    "ct_argv": Semantic(read_arguments, "argv"),
     "ct_result": Semantic(read_result),
     "ct_open_flags": Semantic(OpenFlags(architecture()).__getitem__),
     "ct_exit_code": Semantic(),
     "ct_signal": Semantic(),
+    "ct_inode": Semantic(),
+    "ct_device": Semantic(read_device),
+    "ct_mode": Semantic(),
+    "ct_address": Semantic(),
+    "ct_asked": Semantic(read_text, "path"),
+    "ct_open_strings": Semantic(split=split_open_strings, gives=(("path", "path"), ("file_path", "path"))),
+    "ct_exec_strings": Semantic(split=split_exec_strings, gives=(("path", "path"), ("argv", "argv"))),
+    "ct_file_strings": Semantic(split=split_file_strings, gives=(("path", "path"),)),
 }
 
 
@@ -170,12 +222,14 @@ class Decoder:
 
     def _decoder(self, kind: EventKind, layout: RecordLayout) -> Callable[[Buffer, int, int], Event]:
         semantics = {field.name: SEMANTICS.get(field.type_name, Semantic()) for field in layout.fields}
-        self.private[kind.name] = tuple((name, each.private) for name, each in semantics.items() if each.private)
+        whole = [(name, each.private) for name, each in semantics.items() if each.private]
+        self.private[kind.name] = (*whole, *(given for each in semantics.values() for given in each.gives))
         convert = {name: each.read for name, each in semantics.items() if each.read}
         # Arrays that have a size of their own: NULs at their end may belong to the data.
         sized = [(f.name, f"{f.name}_size", f"{f.name}_cut", f.size, convert.pop(f.name, bytes))
                  for f in layout.fields if f"{f.name}_size" in semantics]  # fmt: skip
         read = layout.reader(convert, raw=[name for name, *_ in sized], into=dict).read
+        splits = [(name, each.split) for name, each in semantics.items() if each.split]
         clock = self._clock
 
         def decode(buffer: Buffer, offset: int, size: int) -> Event:
@@ -184,6 +238,8 @@ class Decoder:
             for name, used, cut, room, convert_array in sized:
                 fields[cut] = fields[used] > room
                 fields[name] = convert_array(fields[name][: fields[used]])
+            for name, split in splits:
+                split(fields, fields.pop(name))
             return Event(kind, fields)
 
         return decode

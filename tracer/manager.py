@@ -2,7 +2,7 @@
 """The eBPF side of the tracer: load, attach, poll, account, clean up.
 
 The probes are objects of their own, so that one that this kernel refuses takes nothing with it. All send
-into the ring buffer of the first one that was loaded, and count what they lose in its map `lost`.
+into the ring buffer of the first one that was loaded, and count in its map `counters`: see `tracer.accounting`.
 
 ::
 
@@ -18,77 +18,51 @@ What holds at any time:
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Sequence
-from operator import itemgetter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Callable
 
 import pybpfload
 from pybpfload import kernel_btf
-from pybpfload.errors import BpfError, PrivilegeError, UnsupportedError
+from pybpfload.errors import BpfError
 from tracer import objects
+from tracer.accounting import Stats, describe_losses, read_kinds, skipped_calls
 from tracer.clock import BootClock
 from tracer.decode import KIND_ENUM, KIND_PREFIX, Decoder
 from tracer.errors import KernelError, LoadError, NoPrivilegeError, TracerError
+from tracer.loaded import Loaded, ProbeState, Skipped, close_links, states_of, why_none
 from tracer.log import Log
+from tracer.probes.base import Context
 from tracer.proc import capabilities
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from pybpfload import BpfObject, Link, Map, RingReader
+    from pybpfload import BpfObject, Map, RingReader
     from tracer.decode import Private
     from tracer.model import Event
     from tracer.probes import Probe
     from tracer.settings import Settings
 
 # Maps that all objects declare alike; the first object's are handed to the others.
-RING, LOST = "events", "lost"
-SHARED = (RING, LOST)
+RING, COUNTERS, TRACED, CGROUPS = "events", "counters", "traced", "cgroups"
+SHARED = (RING, COUNTERS, TRACED, CGROUPS)
+
+# How many processes of a tree there is room for.
+TREE_SIZE = 32768
 
 POLL_S = 0.010
-BATCH = 100
+BATCH = 256
 
 # How often losses are looked at and the wall clock is measured.
 CHECK_S = 1.0
 CLEANUP_S = 5.0
+CLOSERS = 16
 
-# Links of these kinds go first: taking a uprobe away writes into the code of running programs.
-UPROBES = ("uprobe", "uretprobe", "uprobe_multi", "usdt")
-
-
-class Skipped(NamedTuple):
-    """A probe that is not on, and why."""
-
-    probe: str
-    reason: str
-    cause: Exception
-
-
-class Stats(NamedTuple):
-    """What has happened to events so far.
-
-    Attributes:
-        processed: received from the ring buffer and decoded.
-        dropped: lost in the kernel, because the ring buffer was full.
-        undecodable: received, but of a form that nobody knows.
-        dropped_by_kind: `dropped`, for each kind of event that lost any.
-    """
-
-    processed: int = 0
-    dropped: int = 0
-    undecodable: int = 0
-    dropped_by_kind: dict[str, int] = {}  # noqa: RUF012  never changed
-
-
-class _Loaded:
-    """A probe in the kernel."""
-
-    def __init__(self, probe: Probe, obj: BpfObject) -> None:
-        self.probe = probe
-        self.obj = obj
-        self.links: list[Link] = []
+# A ring buffer as full as this is worth a word: what reads it cannot keep up.
+FULL = 0.5
 
 
 class EbpfManager:
@@ -99,18 +73,20 @@ class EbpfManager:
     """
 
     def __init__(self, probes: Sequence[Probe], settings: Settings, log: Log) -> None:
-        self._probes = probes
+        self._probes = [probe for probe in probes if probe.wanted(settings)]
         self._settings = settings
         self._log = log
         self._clock = BootClock()
-        self._loaded: list[_Loaded] = []
+        self._loaded: list[Loaded] = []
         self._shared: dict[str, Map] = {}
         self._ring: RingReader[Event] | None = None
         self._decoder: Decoder | None = None
         self._kinds: dict[int, str] = {}
         self._stats = Stats()
+        self._listeners: dict[str, list[Loaded]] = {}
         self._next_check = 0.0
         self._warned = 0
+        self._fullest = 0.0
         self.skipped: list[Skipped] = []
 
     @classmethod
@@ -150,7 +126,17 @@ class EbpfManager:
     @property
     def attached(self) -> tuple[str, ...]:
         """Names of the probes that are on."""
-        return tuple(loaded.probe.name for loaded in self._loaded if loaded.links)
+        return tuple(loaded.probe.name for loaded in self._loaded if loaded.on)
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """Names of the probes that should be on."""
+        return tuple(probe.name for probe in self._probes)
+
+    @property
+    def states(self) -> list[ProbeState]:
+        """How each probe is doing, in their order."""
+        return states_of(self._probes, self._loaded, self.skipped)
 
     @property
     def private(self) -> Private:
@@ -169,19 +155,37 @@ class EbpfManager:
                 self._load(probe)
             except (BpfError, TracerError) as error:
                 self._skip(probe, error)
-        self._require(len(self._loaded), "load")
+        if not self._ring is not None:
+            raise why_none(self.skipped, "load")
+        if self._settings.cgroup:
+            self._fill_cgroup(self._settings.cgroup)
+
+    def _fill_cgroup(self, directory: str) -> None:
+        try:
+            fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                self._shared[CGROUPS][0] = fd
+            finally:
+                os.close(fd)
+        except (BpfError, OSError) as error:
+            raise TracerError(
+                f"cgroup {directory}: {error}", hint="name a directory below a mount of cgroup2: findmnt -t cgroup2"
+            ) from error
 
     def _load(self, probe: Probe) -> None:
         spec = pybpfload.read_object(objects.read(probe.object_name), name=probe.object_name)
         try:
             for knob, value in probe.knobs(self._settings).items():
                 spec.variables[knob] = value
+            if self._settings.tree:
+                spec.maps[TRACED].max_entries = TREE_SIZE
         except KeyError as error:
             raise LoadError(f"object {spec.name} is not that of this probe: {error.args[0]}") from error
-        obj = pybpfload.load(spec, maps=dict(self._shared), kernel_btf=kernel_btf())
+        shared = {name: each for name, each in self._shared.items() if name in spec.maps}
+        obj = pybpfload.load(spec, maps=shared, kernel_btf=kernel_btf())
         try:
             probe.targets(obj.maps)
-            if not self._ring:
+            if not self._ring and probe.sends:
                 self._open_ring(obj)
         except KeyError as error:
             obj.close()
@@ -189,7 +193,8 @@ class EbpfManager:
         except BaseException:
             obj.close()
             raise
-        self._loaded.append(_Loaded(probe, obj))
+        self._shared.update((name, obj.maps[name]) for name in SHARED if name in obj.maps)
+        self._loaded.append(Loaded(probe, Context(obj, self._settings, self._log)))
 
     def _open_ring(self, obj: BpfObject) -> None:
         """The first object's ring and counters serve all."""
@@ -198,9 +203,9 @@ class EbpfManager:
         if spec.btf is None or layout is None:
             raise LoadError(f"object {spec.name}: no record type for map `{RING}`")
         decoder = Decoder(layout, spec.btf, self._clock)
+        obj.maps[COUNTERS]  # so that its lack is noticed here
         self._ring = pybpfload.RingReader(obj.maps[RING], decode=decoder)
         self._decoder = decoder
-        self._shared = {name: obj.maps[name] for name in SHARED}
         prefix = len(KIND_PREFIX)
         self._kinds = {n: name[prefix:].lower() for name, n in spec.btf.enum_values(KIND_ENUM).items()}
 
@@ -213,33 +218,22 @@ class EbpfManager:
         """
         for loaded in self._loaded:
             try:
-                for program in loaded.obj.programs.values():
-                    loaded.links.append(pybpfload.attach(program))
-                    self._log.detail(f"probe {loaded.probe.name}: program {program.name} attached")
-            except BpfError as error:
-                self._close_links([loaded])
+                loaded.attach()
+            except (BpfError, TracerError) as error:
+                close_links([loaded])
                 self._skip(loaded.probe, error)
+                continue
+            self._log.detail(f"probe {loaded.probe.name} is on: {len(loaded.links)} links")
+            if loaded.probe.on_event:
+                for kind in loaded.probe.wants:
+                    self._listeners.setdefault(kind, []).append(loaded)
         self._next_check = time.monotonic() + CHECK_S
-        self._require(len(self.attached), "attach")
+        if not any(loaded.on and loaded.probe.sends for loaded in self._loaded):
+            raise why_none(self.skipped, "attach")
 
     def _skip(self, probe: Probe, error: Exception) -> None:
         self.skipped.append(Skipped(probe.name, str(error), error))
         self._log.warning(f"probe {probe.name} is off: {error}")
-
-    def _require(self, count: int, verb: str) -> None:
-        """Raises the error that says best why no probe is on."""
-        if count:
-            return
-        causes = [skipped.cause for skipped in self.skipped]
-        message = f"cannot {verb} any probe"
-        if causes and all(isinstance(cause, PrivilegeError) for cause in causes):
-            raise NoPrivilegeError(
-                f"{message}: the kernel refuses, although this process has the capabilities",
-                hint="look for a seccomp filter (containers have one), kernel lockdown or a security module",
-            )
-        if causes and all(isinstance(cause, (UnsupportedError, KernelError)) for cause in causes):
-            raise KernelError(f"{message}: this kernel is too old or lacks an option")
-        raise LoadError(f"{message}: see the warnings above")
 
     # What comes in.
 
@@ -255,6 +249,10 @@ class EbpfManager:
         events = self._ring.poll(timeout_s, max_events)
         if len(events) > 1:
             events.sort(key=_event_time)
+            if len(events) >= max_events:
+                self._fullest = max(self._fullest, self.fill)
+        if self._listeners:
+            self._tell(events)
         now = time.monotonic()
         if now >= self._next_check:
             self._next_check = now + CHECK_S
@@ -262,40 +260,66 @@ class EbpfManager:
             self._warn_of_losses()
         return events
 
+    def _tell(self, events: Sequence[Event]) -> None:
+        """Tell the probes of the events that they want to know of."""
+        for event in events:
+            for loaded in self._listeners.get(event.kind.name, ()):
+                try:
+                    loaded.tell(event)
+                except (BpfError, TracerError) as error:
+                    self._log.warning(f"probe {loaded.probe.name}: {error}")
+
     @property
     def pending_bytes(self) -> int:
         """How much of the ring buffer waits to be polled."""
         return self._ring.pending if self._ring else 0
 
+    @property
+    def fill(self) -> float:
+        """The part of the ring buffer that waits to be polled, 0 to 1."""
+        return self._ring.pending / self._ring.size if self._ring else 0.0
+
     def get_stats(self) -> Stats:
         """What has happened to events so far."""
-        if self._ring is None:
-            return self._stats
-        lost = self._lost_by_kind()
         ring = self._ring
-        self._stats = Stats(ring.received, sum(lost.values()), ring.undecodable, lost)
+        if ring is None:
+            return self._stats
+        kinds = read_kinds(self._shared[COUNTERS], self._kinds)
+        self._stats = Stats(
+            processed=ring.received,
+            dropped=sum(counts.full for counts in kinds.values()),
+            undecodable=ring.undecodable,
+            unread=sum(counts.unread for counts in kinds.values()),
+            skipped=skipped_calls(p for each in self._loaded for p in each.context.obj.programs.values()),
+            not_followed=sum(each.probe.losses(each.context) for each in self._loaded),
+            by_kind=kinds,
+        )
         return self._stats
-
-    def _lost_by_kind(self) -> dict[str, int]:
-        counters = self._shared[LOST]
-        counts = {name: sum(counters[number]) for number, name in self._kinds.items()}
-        return {name: count for name, count in counts.items() if count}
 
     def _warn_of_losses(self) -> None:
         stats = self.get_stats()
-        total = stats.dropped + stats.undecodable
-        if total > self._warned:
-            self._warned = total
+        fullest, self._fullest = self._fullest, 0.0
+        if stats.missing > self._warned:
+            self._warned = stats.missing
             self._log.warning(describe_losses(stats))
+        elif fullest >= FULL:
+            self._log.warning(
+                f"the ring buffer is {fullest:.0%} full: events come faster than they are written",
+                hint="filter for a process or a user, or write to a file on a faster disk",
+            )
 
     # The end.
 
     def detach_programs(self) -> None:
-        """Take the programs off: no event is added any more, and those in the ring can still be polled."""
-        self._close_links(self._loaded)
+        """Take the programs off: no event is added any more, and those in the ring can still be polled.
+
+        Returns after `CLEANUP_S` at the latest, as `cleanup` does.
+        """
+        self._listeners = {}
+        self._guarded(lambda: close_links(self._loaded))
 
     def cleanup(self) -> None:
-        """Free all that is in the kernel: uprobes, then the other links, then ring and maps.
+        """Free all that is in the kernel: links, then ring and maps.
 
         Can be called again. Returns after `CLEANUP_S` at the latest; if the kernel is not done by then, the rest
         is freed when the process ends.
@@ -303,47 +327,32 @@ class EbpfManager:
         if not self._loaded:
             return
         self._warn_of_losses()
-        worker = threading.Thread(target=self._free, name="cleanup", daemon=True)
+        self._guarded(self._free)
+
+    def destroy(self) -> None:
+        """Clean up, and forget the probes."""
+        self.cleanup()
+        self._probes = []
+        self._decoder = None
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        worker = threading.Thread(target=work, name="cleanup", daemon=True)
         worker.start()
         worker.join(CLEANUP_S)
         if worker.is_alive():
             self._log.warning(f"clean-up: not done after {CLEANUP_S:.0f} s; the rest is freed when the process ends")
 
-    def destroy(self) -> None:
-        """Clean up, and forget the probes."""
-        self.cleanup()
-        self._probes = ()
-        self._decoder = None
-
     def _free(self) -> None:
-        self._close_links(self._loaded)
+        close_links(self._loaded)
         ring, self._ring = self._ring, None
         if ring:
             ring.close()
         loaded, self._loaded = self._loaded, []
         self._shared = {}
         for each in reversed(loaded):
-            each.obj.close()
-
-    @staticmethod
-    def _close_links(loaded: Sequence[_Loaded]) -> None:
-        links = [(link.kind not in UPROBES, each, link) for each in loaded for link in each.links]
-        for _, each, link in sorted(links, key=itemgetter(0)):
-            link.close()
-            each.links.remove(link)
+            each.context.obj.close()
 
 
 def _event_time(event: Event) -> int:
     time_ns: int = event.fields["time"]
     return time_ns
-
-
-def describe_losses(stats: Stats) -> str:
-    """One line about the events that did not come through."""
-    parts = []
-    if stats.dropped:
-        kinds = ", ".join(f"{count} {kind}" for kind, count in stats.dropped_by_kind.items())
-        parts.append(f"lost {stats.dropped} events so far ({kinds}): the ring was full, or a name not readable")
-    if stats.undecodable:
-        parts.append(f"{stats.undecodable} records so far have a form that is not known")
-    return "; ".join(parts)

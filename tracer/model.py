@@ -11,7 +11,9 @@ a field of the event: one of the record as the C struct names it, or one that a 
 `wall_ns`          by decode: the time of the event, ns since 1970, UTC
 `<array>_cut`      by decode: whether the kernel sent only the beginning
 `exe`              by enrich: executable of the process, or None
+`container`        by enrich: id of the container, or None
 `file_type`        by classify
+`library_name` ... by classify and enrich: what is known of a library
 =================  =====================================================
 """
 
@@ -64,6 +66,9 @@ class EventKind(NamedTuple):
         file: field with the file's name, of kinds that are about a file.
         image: field with the kernel's name of the new executable, of kinds that change it.
         ends: whether the process is gone after this event.
+        library: field with the file of a library, of kinds that are about one.
+        child: whether it tells of a new process.
+        hidden: whether it is for ourselves, and not printed unless asked for.
     """
 
     name: str
@@ -72,6 +77,9 @@ class EventKind(NamedTuple):
     file: str = ""
     image: str = ""
     ends: bool = False
+    library: str = ""
+    child: bool = False
+    hidden: bool = False
 
 
 class Event:
@@ -126,6 +134,16 @@ def command_line(arguments: tuple[str, ...]) -> str:
     return " ".join(map(quote, arguments))
 
 
+def octal(mode: int) -> str | None:
+    """The permissions of a file as ls(1) counts them: ``0600``."""
+    return f"{mode & 0o7777:04o}" if mode else None
+
+
+def known(value: Any) -> Any:
+    """The value, or None for 0 and ""."""
+    return value or None
+
+
 COMMON = (
     Column("timestamp", STRING, "When it happened: ISO 8601, UTC, microseconds.", "wall_ns", utc_text),
     Column("pid", INTEGER, "Process id, as the host sees it."),
@@ -137,6 +155,23 @@ COMMON = (
         "Executable of the process; null if it was gone before it could be asked.",
         nullable=True,
     ),
+)
+
+# What is appended to the columns of the C tool.
+PLACE = (
+    Column("cgroup", INTEGER, "Id of the process's control group: the inode number of its directory in cgroup v2."),
+    Column("container", STRING, "Id of the container that the process runs in, or null.", nullable=True),
+)
+FILE = (
+    Column("inode", INTEGER, "Inode number of the file; null if it was not opened.", show=known, nullable=True),
+    Column(
+        "device",
+        STRING,
+        "Device of its file system, major:minor; null if it was not opened.",
+        show=known,
+        nullable=True,
+    ),
+    Column("mode", STRING, "Its permissions: ``0600``; null if it was not opened.", show=octal, nullable=True),
 )
 
 KINDS = (
@@ -157,6 +192,14 @@ KINDS = (
                 errno_name,
                 nullable=True,
             ),
+            Column(
+                "file_path",
+                STRING,
+                "Absolute name in the process's own view, without links if it was opened; null if it is not known.",
+                nullable=True,
+            ),
+            *FILE,
+            *PLACE,
         ),
         file="path",
     ),
@@ -175,6 +218,7 @@ KINDS = (
                 command_line,
             ),
             Column("argv_truncated", BOOLEAN, "Whether `cmdline` is only the beginning.", "argv_cut"),
+            *PLACE,
         ),
         image="path",
     ),
@@ -186,8 +230,44 @@ KINDS = (
             Column("exit_code", INTEGER, "What it returned; 0 if a signal ended it."),
             Column("signal", STRING, "The signal that ended it, or null.", show=signal_name, nullable=True),
             Column("core_dumped", BOOLEAN, "Whether it left a core dump.", show=bool),
+            *PLACE,
         ),
         ends=True,
+    ),
+    EventKind(
+        "process_fork",
+        "A process made another one.",
+        (*COMMON, Column("child", INTEGER, "Process id of the new one."), *PLACE),
+        child=True,
+        hidden=True,
+    ),
+    EventKind(
+        "lib_load",
+        "A cryptographic library was mapped as code: at a program's start, or by dlopen().",
+        (
+            *COMMON,
+            Column("library", STRING, "File that was mapped, in the process's own view.", "path"),
+            Column("library_name", STRING, "Short name: ``libssl``."),
+            Column("family", STRING, "The project it is part of: ``OpenSSL``."),
+            Column("version", STRING, "Version as the file itself or its name says, or null.", nullable=True),
+            Column("build_id", STRING, "Build-id of the file, in hexadecimal, or null.", nullable=True),
+            Column("deleted", BOOLEAN, "Whether the file had no name any more.", show=bool),
+            *FILE,
+            *PLACE,
+        ),
+        library="path",
+    ),
+    EventKind(
+        "lib_open",
+        "A process asked dlopen() for a cryptographic library by its name.",
+        (
+            *COMMON,
+            Column("library", STRING, "Name as the process gave it.", "path"),
+            Column("library_name", STRING, "Short name: ``libssl``."),
+            Column("result", INTEGER, "0 if it was loaded, else 1.", "failed"),
+            *PLACE,
+        ),
+        library="path",
     ),
 )
 

@@ -19,7 +19,7 @@ import time
 from typing import TYPE_CHECKING
 
 from tracer.errors import ReaderGoneError, TracerError
-from tracer.manager import BATCH, POLL_S, EbpfManager
+from tracer.manager import BATCH, EbpfManager
 from tracer.pipeline import build_pipeline, run_pipeline
 from tracer.probes import PROBES
 from tracer.probes.process_exec import PROCESS_EXEC
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Iterable
 
+    from tracer.accounting import Stats
     from tracer.log import Log
-    from tracer.manager import Stats
     from tracer.model import Event
     from tracer.pipeline import Stages
     from tracer.sinks import Sink
@@ -43,6 +43,11 @@ if TYPE_CHECKING:
 
 # How long the rest of the ring may take to write, once the programs are off.
 DRAIN_S = 1.0
+
+# How long events gather before they are taken: soon after FEW, later after more.
+SOON_S = 0.010
+GATHER_S = 0.025
+FEW = 8
 
 
 class Session:
@@ -58,6 +63,7 @@ class Session:
         self._log = log
         self._stop = stop
         self._ends_at = float("inf")
+        self._left = 0
         self._settings = Settings(own_pid=os.getpid(), pid=options.pid, redact=not options.no_redact)
 
     def run(self) -> int:
@@ -98,7 +104,7 @@ class Session:
         if self._options.duration:
             self._ends_at = began + self._options.duration
         took_s = began - self._options.started
-        self._log.note(f"ready ({len(attached)} of {len(PROBES)} probes, {took_s:.2f} s)")
+        self._log.note(f"ready ({len(attached)} of {len(manager.wanted)} probes, {took_s:.2f} s)")
         try:
             self._trace(manager, stages, sink, target, output)
             self._drain(manager, stages, sink)
@@ -117,7 +123,9 @@ class Session:
             if events:
                 write(sink, run_pipeline(stages, events))
                 if len(events) < BATCH:
-                    time.sleep(POLL_S)  # let events gather: to be woken for each one costs more than its work
+                    # Let events gather: to be woken for each one costs more than its work. A few may be the first
+                    # words of a process that will not live long; many will go on for a while.
+                    time.sleep(GATHER_S if len(events) > FEW else SOON_S)
             elif target.ended:
                 self._log.note(f"process {self._settings.pid} ended")
                 return
@@ -132,13 +140,23 @@ class Session:
             if not events:
                 return
             write(sink, run_pipeline(stages, events))
-        if manager.pending_bytes:
-            self._log.warning(f"{manager.pending_bytes} bytes of events were left: no time to write them")
+        while events := manager.poll_events(0.0):
+            self._left += len(events)
+        if self._left:
+            self._log.warning(f"{self._left} events were left: no time to write them")
 
     def _summarise(self, stats: Stats, output: Output, took_s: float) -> None:
         text = f"{output.written} events in {took_s:.1f} s, {stats.dropped} lost"
         if stats.undecodable:
             text += f", {stats.undecodable} not readable"
+        if stats.unread:
+            text += f", {stats.unread} names not readable"
+        if stats.skipped:
+            text += f", {stats.skipped} calls left out by the kernel"
+        if stats.not_followed:
+            text += f", {stats.not_followed} processes not followed"
+        if self._left:
+            text += f", {self._left} left"
         if output.unwritten:
             text += f", {output.unwritten} not written"
         self._log.note(text)

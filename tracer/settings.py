@@ -7,14 +7,22 @@ from typing import NamedTuple
 
 
 class Settings(NamedTuple):
-    """What to capture, and how much of it to show.
+    """What to capture, and how much of it to show. An event has to pass all filters.
 
     Attributes:
-        pid: the only process to watch, or 0 for all.
         own_pid: the tracer's own process, whose doings are never reported.
+        pid: the only process to watch, or 0 for all.
         redact: whether private parts are hidden.
+        tree: processes to watch with all that descends from them, or () for all.
+        name: what the name of the thread has to contain, the case of A to Z aside, or "".
+        uid: the only real user id to watch, as the host has it, or None for all.
+        cgroup: directory of a cgroup v2, to watch what runs in it or below, or "".
     """
 
     own_pid: int
     pid: int = 0
     redact: bool = True
+    tree: tuple[int, ...] = ()
+    name: str = ""
+    uid: int | None = None
+    cgroup: str = ""

@@ -21,19 +21,37 @@ enum ct_kind {
 	CT_FILE_OPEN = 1,
 	CT_PROCESS_EXEC = 2,
 	CT_PROCESS_EXIT = 3,
+	CT_LIB_LOAD = 4,
+	CT_PROCESS_FORK = 5,
+	CT_LIB_OPEN = 9,
 };
 
 #define CT_COMM_SIZE 16
 #define CT_PATH_SIZE 4096 /* PATH_MAX: the longest name the kernel takes, with its NUL */
-#define CT_ARGV_SIZE 256
+#define CT_STRINGS_SIZE (2 * CT_PATH_SIZE)
+#define CT_ARGV_SIZE 4096 /* of arguments at most */
+#define CT_ASKED_SIZE 256
 
 typedef __u64 ct_boot_ns; /* nanoseconds since boot, with the time asleep (CLOCK_BOOTTIME) */
 typedef __u32 ct_pid; /* as the initial pid namespace has it */
 typedef __u32 ct_uid; /* real id, as the initial user namespace has it */
 typedef __u32 ct_gid;
+typedef __u64 ct_cgroup; /* id of a cgroup v2: the inode number of its directory */
 typedef char ct_comm[CT_COMM_SIZE];
-typedef char ct_path[CT_PATH_SIZE];
-typedef char ct_argv[CT_ARGV_SIZE]; /* arguments, each with its NUL */
+typedef __u64 ct_inode;
+typedef __u32 ct_device; /* as the kernel has it: major << 20 | minor */
+typedef __u32 ct_mode; /* type and permissions of a file */
+typedef __u64 ct_address; /* in the memory of the process */
+
+/*
+ * Several strings in one array, each with its NUL, so that none needs more room than it has. The
+ * names of a path are those of its directory entries, the last one first; an empty string after
+ * them says that they are all there, up to the root of the process.
+ */
+typedef char ct_open_strings[CT_STRINGS_SIZE]; /* the name as the caller gave it, names of a path */
+typedef char ct_exec_strings[CT_STRINGS_SIZE]; /* the program as the caller gave it, arguments */
+typedef char ct_file_strings[CT_STRINGS_SIZE]; /* names of a path */
+typedef char ct_asked[CT_ASKED_SIZE];
 typedef __s32 ct_result; /* what a system call returned: a number from 0 on, or -errno */
 typedef __u32 ct_open_flags; /* O_* as the caller gave them, in the numbers of its machine */
 typedef __s32 ct_exit_code;
@@ -42,6 +60,7 @@ typedef __u32 ct_signal; /* 0 = none */
 struct ct_header {
 	ct_boot_ns time;
 	ct_boot_ns start_time; /* of the process: with pid, it names one process for ever */
+	ct_cgroup cgroup;
 	enum ct_kind kind;
 	ct_pid pid; /* of the process (thread group) */
 	ct_pid tid;
@@ -55,15 +74,31 @@ struct ct_file_open {
 	struct ct_header;
 	ct_result result;
 	ct_open_flags flags;
-	ct_path path; /* as the caller gave it: relative, or with links in it, perhaps */
+	/* Of the file that was opened, else 0. */
+	ct_inode inode;
+	ct_device device;
+	ct_mode mode;
+	__u32 pad;
+	__u32 strings_size;
+	/*
+	 * The path is that of the file, or, if it was not opened and its name is relative, that of
+	 * the directory it is relative to.
+	 */
+	ct_open_strings strings;
 };
 
 struct ct_process_exec {
 	struct ct_header;
-	__u32 argv_size; /* of all arguments; argv has the first CT_ARGV_SIZE bytes */
+	__u32 argv_size; /* of all arguments, also of those that are not in `strings` */
+	__u32 strings_size;
+	ct_exec_strings strings;
+};
+
+struct ct_process_fork {
+	struct ct_header;
+	ct_boot_ns child_start_time;
+	ct_pid child;
 	__u32 pad;
-	ct_argv argv;
-	ct_path path;
 };
 
 struct ct_process_exit {
@@ -74,11 +109,32 @@ struct ct_process_exit {
 	__u32 pad;
 };
 
+struct ct_lib_load {
+	struct ct_header;
+	ct_address address; /* of the mapping */
+	ct_inode inode;
+	ct_device device;
+	ct_mode mode;
+	__u32 deleted; /* whether the file has no name any more */
+	__u32 strings_size;
+	ct_file_strings strings;
+};
+
+struct ct_lib_open {
+	struct ct_header;
+	__u32 failed;
+	__u32 pad;
+	ct_asked path; /* as the caller gave it; the beginning, if it is longer */
+};
+
 union ct_event {
 	struct ct_header header;
 	struct ct_file_open file_open;
 	struct ct_process_exec process_exec;
 	struct ct_process_exit process_exit;
+	struct ct_process_fork process_fork;
+	struct ct_lib_load lib_load;
+	struct ct_lib_open lib_open;
 };
 
 #endif /* CT_EVENTS_H */

@@ -27,9 +27,71 @@ typedef _Bool bool;
 #define PF_KTHREAD 0x00200000 /* include/linux/sched.h */
 #define SIGNAL_GROUP_EXIT 0x00000004 /* include/linux/sched/signal.h */
 
+#define PROT_EXEC 4 /* include/uapi/asm-generic/mman-common.h */
+#define MAP_ANONYMOUS 0x20
+#define AT_FDCWD -100 /* include/uapi/linux/fcntl.h */
+
 typedef struct {
 	int counter;
 } atomic_t;
+
+struct super_block {
+	__u32 s_dev;
+} __relocated;
+
+struct inode {
+	__u16 i_mode;
+	unsigned long i_ino;
+	struct super_block *i_sb;
+} __relocated;
+
+struct hlist_bl_node {
+	struct hlist_bl_node **pprev;
+} __relocated;
+
+struct qstr {
+	const unsigned char *name;
+} __relocated;
+
+struct dentry {
+	struct hlist_bl_node d_hash;
+	struct dentry *d_parent;
+	struct qstr d_name;
+} __relocated;
+
+struct vfsmount {
+	struct dentry *mnt_root;
+} __relocated;
+
+struct mount {
+	struct mount *mnt_parent;
+	struct dentry *mnt_mountpoint;
+	struct vfsmount mnt;
+} __relocated;
+
+struct path {
+	struct vfsmount *mnt;
+	struct dentry *dentry;
+} __relocated;
+
+struct file {
+	struct path f_path;
+	struct inode *f_inode;
+} __relocated;
+
+struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
+} __relocated;
+
+struct files_struct {
+	struct fdtable *fdt;
+} __relocated;
+
+struct fs_struct {
+	struct path root;
+	struct path pwd;
+} __relocated;
 
 struct mm_struct {
 	unsigned long arg_start;
@@ -57,6 +119,8 @@ struct task_struct {
 	__u64 start_boottime;
 	struct mm_struct *mm;
 	struct signal_struct *signal;
+	struct fs_struct *fs;
+	struct files_struct *files;
 } __relocated;
 
 struct linux_binprm {
@@ -69,6 +133,10 @@ struct pt_regs {
 	unsigned long di;
 	unsigned long si;
 	unsigned long dx;
+	unsigned long r8;
+	unsigned long r10;
+	unsigned long ax;
+	unsigned long sp;
 	unsigned long orig_ax;
 } __relocated;
 
@@ -78,7 +146,9 @@ struct pt_regs {
 
 struct pt_regs {
 	__u64 regs[31];
+	__u64 sp;
 	__u64 pstate;
+	__u64 orig_x0;
 	__s32 syscallno;
 } __relocated;
 

@@ -126,7 +126,7 @@ static __always_inline bool is_pattern(const struct ct_file_open *open, __u64 en
  */
 static __always_inline bool has_pattern(const struct ct_file_open *open, __u64 length)
 {
-	__u64 end = offsetof(struct ct_file_open, path) + length;
+	__u64 end = offsetof(struct ct_file_open, strings) + length;
 	__u64 head = load_word(open, end - 16), tail = load_word(open, end - 8);
 	__u64 base = count_after(head, tail, '/');
 	__u64 suffix = count_after(head, tail, '.') + 1;
@@ -141,31 +141,31 @@ static __always_inline bool has_pattern(const struct ct_file_open *open, __u64 l
 }
 
 /*
- * Looks up the directory. The key is the record itself: `flags`, not filled in yet, lies just
- * before `path` and serves as prefixlen, which saves copying 64 bytes for each name. What follows
+ * Looks up the directory. The key is the record itself: `strings_size`, not filled in yet, lies
+ * just before `strings` and serves as prefixlen, which saves copying 64 bytes for each name. What follows
  * the name in the buffer is old, and does no harm: no entry has a NUL in it, so none reaches there.
  */
 static __always_inline bool in_directory(struct ct_file_open *open)
 {
-	struct ct_directory *key = (struct ct_directory *)&open->flags;
+	struct ct_directory *key = (struct ct_directory *)&open->strings_size;
 
-	_Static_assert(offsetof(struct ct_file_open, path) - offsetof(struct ct_file_open, flags) ==
+	_Static_assert(offsetof(struct ct_file_open, strings) - offsetof(struct ct_file_open, strings_size) ==
 			       offsetof(struct ct_directory, path),
 		       "a record must hold the key of directories");
 
-	if (open->path[0] != '/')
+	if (open->strings[0] != '/')
 		return false;
 	key->prefixlen = 8 * CT_DIRECTORY_SIZE;
 	return bpf_map_lookup_elem(&directories, key) != NULL;
 }
 
 /*
- * `length` is that of the name in open->path, without its NUL. `flags` gets any value, as long as
- * its last byte, the one before the path, is a slash.
+ * `length` is that of the name in open->strings, without its NUL. `strings_size` gets any value, as long
+ * as its last byte, the one before the name, is a slash.
  */
 static __always_inline bool is_wanted(struct ct_file_open *open, __u64 length)
 {
-	open->flags = '/' * (__u32)EACH_BYTE;
+	open->strings_size = '/' * (__u32)EACH_BYTE;
 	return has_pattern(open, length) || in_directory(open);
 }
 

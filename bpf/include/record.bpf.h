@@ -2,16 +2,23 @@
 /*
  * How a record is built and sent: shared ring, counters of losses, scratch space.
  *
- * `events` and `lost` are the same two maps in every object: user space makes them once and hands
- * them to each object it loads, so their definitions must not differ. `scratch` belongs to its
+ * `events` and `counters` are the same two maps in every object: user space makes them once and
+ * hands them to each object it loads, so their definitions must not differ. `scratch` belongs to its
  * object.
  *
- * One scratch entry for each CPU is enough, since a program is never entered twice on one CPU. All
- * our hooks fire in task context, never in an interrupt. Older kernels call the programs with
+ * For each kind of event, once nothing is on its way any more:
+ *
+ *     sent = received (by user space) + full
+ *
+ * One scratch entry for each CPU is enough for tp_btf and raw_tp, since such a program is never
+ * entered twice on one CPU. Their hooks fire in task context, never in an interrupt. Older kernels call the programs with
  * preemption off. Newer ones (since "tracing: Guard __DECLARE_TRACE() use of __DO_TRACE_CALL() with
  * SRCU-fast", 7.0, a46023d5616e) only keep the task on its CPU, so that another task may come in
  * between; then the kernel's per-CPU counter of running instances (prog->active) makes it skip the
- * second call. What is skipped shows in the program's recursion_misses, and nowhere else.
+ * second call. What is skipped shows in the program's recursion_misses, which user space looks at.
+ *
+ * Uprobes have no such counter, and since 5.19 (8c7dcb84e3b7) they run with preemption on: two tasks may
+ * be in the same program on one CPU. They build their records in the ring: reserve_record().
  */
 #ifndef CT_RECORD_BPF_H
 #define CT_RECORD_BPF_H
@@ -39,13 +46,19 @@ struct {
 	__uint(max_entries, 1 << 20);
 } events SEC(".maps");
 
-/* Records that did not get into the ring, by enum ct_kind. */
+struct ct_counts {
+	__u64 sent; /* records that were made */
+	__u64 full; /* of these: found no room in the ring */
+	__u64 unread; /* events without a record: memory with a name in it could not be read */
+};
+
+/* By enum ct_kind. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 16);
 	__type(key, __u32);
-	__type(value, __u64);
-} lost SEC(".maps");
+	__type(value, struct ct_counts);
+} counters SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -54,12 +67,28 @@ struct {
 	__type(value, union ct_event);
 } scratch SEC(".maps");
 
-static __always_inline void count_lost(__u32 kind)
+/*
+ * Atomic, although each CPU has its own: where programs can be interrupted, another one may count in
+ * between.
+ */
+static __always_inline void count_sent(__u32 kind, bool full)
 {
-	__u64 *count = bpf_map_lookup_elem(&lost, &kind);
+	struct ct_counts *counts = bpf_map_lookup_elem(&counters, &kind);
 
-	if (count)
-		*count += 1;
+	if (!counts)
+		return;
+	__sync_fetch_and_add(&counts->sent, 1);
+	if (full)
+		__sync_fetch_and_add(&counts->full, 1);
+}
+
+/* An event that would have been sent, perhaps, if what it is about could be read. */
+static __always_inline void count_unread(__u32 kind)
+{
+	struct ct_counts *counts = bpf_map_lookup_elem(&counters, &kind);
+
+	if (counts)
+		__sync_fetch_and_add(&counts->unread, 1);
 }
 
 /* Where to build a record: never NULL, but the verifier wants that tested. */
@@ -82,6 +111,7 @@ static __always_inline void fill_header(struct ct_header *header, enum ct_kind k
 
 	header->time = bpf_ktime_get_boot_ns();
 	header->start_time = BPF_CORE_READ(task, group_leader, start_boottime);
+	header->cgroup = bpf_get_current_cgroup_id();
 	header->kind = kind;
 	header->pid = pid_tgid >> 32;
 	header->tid = pid_tgid;
@@ -91,11 +121,22 @@ static __always_inline void fill_header(struct ct_header *header, enum ct_kind k
 	get_current_comm(header->comm);
 }
 
-/* The one place that sends, and that counts what cannot be sent. */
+/* Sends a record that was built elsewhere, and counts it. */
 static __always_inline void send_record(struct ct_header *header, __u64 size)
 {
-	if (bpf_ringbuf_output(&events, header, size, 0))
-		count_lost(header->kind);
+	count_sent(header->kind, bpf_ringbuf_output(&events, header, size, 0) != 0);
+}
+
+/*
+ * Room for a record of a fixed size in the ring, counted; NULL if there is none. It has to be filled
+ * and given to bpf_ringbuf_submit(): the user's filters come before.
+ */
+static __always_inline void *reserve_record(enum ct_kind kind, __u64 size)
+{
+	void *record = bpf_ringbuf_reserve(&events, size, 0);
+
+	count_sent(kind, !record);
+	return record;
 }
 
 #endif /* CT_RECORD_BPF_H */

@@ -55,7 +55,7 @@ APPLICATION_LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("tracer.__main__", "tracer.cli"),),
     (("tracer.commands",),),
     (("tracer.session",),),
-    (("tracer.manager",),),
+    (("tracer.manager", "tracer.loaded", "tracer.accounting"),),
     (("tracer.pipeline",), ("tracer.sinks",), ("tracer.decode",), ("tracer.probes",)),
     (("tracer.proc",),),
     (

@@ -14,7 +14,7 @@ from typing import Callable, Optional
 from tracer.model import Event
 from tracer.pipeline.classify import classify
 from tracer.pipeline.enrich import enrich
-from tracer.pipeline.filters import not_own, only_pid
+from tracer.pipeline.filters import filters
 from tracer.pipeline.redact import redact
 from tracer.proc.table import ProcessTable
 from tracer.settings import Settings
@@ -33,9 +33,8 @@ def build_pipeline(
     Args:
         private: which fields of each kind redaction has to look at, and how.
     """
-    stages: list[Stage] = [not_own(settings.own_pid)]
-    if settings.pid:
-        stages.append(only_pid(settings.pid))
+    # Who belongs to a tree or a cgroup may have changed since: that is left to the kernel, which knew.
+    stages: list[Stage] = [*filters(settings._replace(tree=(), cgroup=""))]
     stages.append(classify)
     stages.append(enrich(processes))
     if settings.redact:

@@ -196,7 +196,9 @@ def redact(private: dict[str, tuple[tuple[str, str], ...]]) -> Callable[[Event],
     def stage(event: Event) -> Event:
         fields = event.fields
         for name, action in actions[event.kind.name]:
-            fields[name] = action(fields[name])
+            value = fields[name]
+            if value is not None:
+                fields[name] = action(value)
         exe = fields["exe"]
         if exe is not None:
             fields["exe"] = redact_path(exe)

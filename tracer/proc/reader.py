@@ -20,6 +20,7 @@ NS_PER_TICK = 1_000_000_000 // TICKS_PER_SECOND
 # Fields of /proc/PID/stat after the name, which ends with the last parenthesis. See proc(5): the third
 # field comes first here, and the start time is the 22nd.
 START_TIME = 22 - 3
+PARENT = 4 - 3
 
 
 class GoneError(TracerError):
@@ -60,6 +61,16 @@ def identity(pid: int) -> Identity:
     return Identity(int(tail.split()[START_TIME]), name.decode("utf-8", "surrogateescape"))
 
 
+def parent(pid: int) -> int:
+    """The id of the process that it is a child of; 0 for none.
+
+    Raises:
+        GoneError: there is no such process.
+        HiddenError: we may not look.
+    """
+    return int(_read(pid, "stat").rpartition(b")")[2].split()[PARENT])
+
+
 def running() -> list[int]:
     """The ids of all processes."""
     return [int(name) for name in os.listdir("/proc") if name.isdigit()]
@@ -77,7 +88,7 @@ def executable(pid: int) -> str:
     try:
         raw = os.readlink(b"/proc/%d/exe" % pid)
     except OSError as error:
-        raise _translated(error, pid) from error
+        raise translated(error, pid) from error
     return raw.decode("utf-8", "surrogateescape")
 
 
@@ -89,10 +100,11 @@ def _read(pid: int, name: str) -> bytes:
         finally:
             os.close(fd)
     except OSError as error:
-        raise _translated(error, pid) from error
+        raise translated(error, pid) from error
 
 
-def _translated(error: OSError, pid: int) -> TracerError:
+def translated(error: OSError, pid: int) -> TracerError:
+    """What an error at a file of /proc/PID means."""
     if isinstance(error, (FileNotFoundError, ProcessLookupError)):
         return GoneError(f"process {pid}: gone")
     # Not allowed, or not to be told: the path of a running executable may be longer than any path can be.

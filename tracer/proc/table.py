@@ -67,6 +67,12 @@ class ProcessTable:
         found = self._look(key, first_thread)
         return self._remember(key, found if found is not None else image or None)
 
+    def forked(self, pid: int, start_ns: int, child: int, child_start_ns: int) -> None:
+        """A process made another one, which runs the same until it executes something else."""
+        found = self._known.get((pid, reader.ticks(start_ns)))
+        if found is not None:
+            self._remember((child, reader.ticks(child_start_ns)), found)
+
     def ended(self, pid: int, start_ns: int) -> str | None:
         """What the process ran, if that is known; it is forgotten here."""
         return self._known.pop((pid, reader.ticks(start_ns)), None)

@@ -8,6 +8,7 @@ COMMON = {
     "time": 1_000_000_000,
     "wall_ns": 1_767_323_045_678_901_999,
     "start_time": 500_000_000,
+    "cgroup": 4242,
     "pid": 4711,
     "tid": 4711,
     "ppid": 1,
@@ -17,9 +18,13 @@ COMMON = {
 }
 
 
+FILE = {"inode": 7, "device": "254:1", "mode": 0o100640}
+
+
 def file_open(path="/etc/ssl/certs/x.pem", **fields):
     """As decode makes it from a record."""
-    own = {"path": path, "flags": "O_RDONLY|O_CLOEXEC", "result": 0}
+    own = {"path": path, "flags": "O_RDONLY|O_CLOEXEC", "result": 0, **FILE}
+    own["file_path"] = path
     return Event(KIND_BY_NAME["file_open"], {**COMMON, **own, **fields})
 
 
@@ -33,3 +38,19 @@ def process_exit(**fields):
     """As decode makes it from a record."""
     own = {"exit_code": 0, "signal": 0, "core_dumped": 0}
     return Event(KIND_BY_NAME["process_exit"], {**COMMON, **own, **fields})
+
+
+def process_fork(**fields):
+    """As decode makes it from a record."""
+    own = {"child": 4712, "child_start_time": 600_000_000}
+    return Event(KIND_BY_NAME["process_fork"], {**COMMON, **own, **fields})
+
+
+def lib_load(path="/usr/lib/libssl.so.3", **fields):
+    """As decode makes it from a record."""
+    return Event(KIND_BY_NAME["lib_load"], {**COMMON, **FILE, "path": path, "deleted": 0, "address": 4096, **fields})
+
+
+def lib_open(path="libssl.so.3", **fields):
+    """As decode makes it from a record."""
+    return Event(KIND_BY_NAME["lib_open"], {**COMMON, "path": path, "failed": 0, **fields})

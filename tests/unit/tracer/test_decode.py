@@ -29,7 +29,8 @@ from tracer.model import KINDS
 from tracer.objects import ARCHITECTURES
 
 OFFSET_NS = 1_700_000_000_000_000_000
-HEADER = {"time": 77, "start_time": 55, "pid": 7, "tid": 8, "ppid": 1, "uid": 1000, "gid": 100, "comm": b"cat"}
+HEADER = {"time": 77, "start_time": 55, "cgroup": 99, "pid": 7, "tid": 8, "ppid": 1, "uid": 1000, "gid": 100,
+          "comm": b"cat"}  # fmt: skip
 
 
 class Clock:
@@ -49,6 +50,8 @@ def decoder(spec):
 def record(spec, kind, tail=None, **fields):
     """A record as the kernel sends it; with `tail` it ends after these bytes of its last member."""
     layout = spec.records["events"].member(kind)
+    if "strings_size" in layout.names:
+        fields.setdefault("strings_size", len(tail or b""))
     number = spec.btf.enum_values("ct_kind")[f"CT_{kind.upper()}"]
     last = {} if tail is None else {layout.names[-1]: tail}
     raw = layout.pack_value({**HEADER, "kind": number, **fields, **last})
@@ -79,19 +82,70 @@ def test_decode_result_is_errno_or_zero(spec, decoder, raw, result):
         (b"cat\0x\0", 6, ("cat", "x"), False),
         (b"true\0\0x\0\0", 9, ("true", "", "x", ""), False),
         (b"", 0, (), False),
-        (b"a" * 255 + b"\0", 256, ("a" * 255,), False),
-        (b"a" * 256, 257, ("a" * 256,), True),
-        (b"cat\0" + b"b" * 252, 1000, ("cat", "b" * 252), True),
+        (b"a" * 4095 + b"\0", 4096, ("a" * 4095,), False),
+        (b"a" * 4096, 4097, ("a" * 4096,), True),
+        (b"cat\0" + b"b" * 4092, 10000, ("cat", "b" * 4092), True),
         (b"\xff\0", 2, ("\udcff",), False),
         # the kernel could not read them: there were some
-        (b"", 5, ("", "", "", "", ""), False),
+        (b"", 5, (), True),
     ],
 )
 def test_decode_process_exec_arguments(spec, decoder, area, size, arguments, cut):
     """Empty arguments count, and what did not fit is said to be missing."""
-    data = record(spec, "process_exec", b"/bin/x\0", argv=area, argv_size=size)
+    data = record(spec, "process_exec", b"/bin/x\0" + area, argv_size=size)
     fields = decoder(data, 0, len(data)).fields
     assert (fields["argv"], fields["argv_cut"], fields["path"]) == (arguments, cut, "/bin/x")
+
+
+@pytest.mark.parametrize(
+    ("names", "result", "path", "file_path"),
+    [
+        (b"x.pem\0x.pem\0ssl\0etc\0\0", 3, "x.pem", "/etc/ssl/x.pem"),
+        (b"/etc/link\0x.pem\0srv\0\0", 0, "/etc/link", "/srv/x.pem"),
+        (b"/\0\0", 3, "/", "/"),
+        (b"x.pem\0ssl\0etc\0\0", -2, "x.pem", "/etc/ssl/x.pem"),
+        (b"../x.pem\0\0", -2, "../x.pem", "/../x.pem"),
+        (b"/gone/x.pem\0", -2, "/gone/x.pem", "/gone/x.pem"),
+        # the path was too deep, or the directory not to be found
+        (b"x.pem\0x.pem\0ssl\0", 3, "x.pem", None),
+        (b"x.pem\0", -2, "x.pem", None),
+        (b"/etc/x.pem\0", 3, "/etc/x.pem", None),
+        # open_by_handle_at
+        (b"\0x.pem\0ssl\0\0", 3, "/ssl/x.pem", "/ssl/x.pem"),
+        (b"\0x.pem\0", 3, "", None),
+        (b"\xff.pem\0\xff.pem\0\0", 3, "\udcff.pem", "/\udcff.pem"),
+        (b"", 3, "", None),
+    ],
+)
+def test_decode_file_open_names(spec, decoder, names, result, path, file_path):
+    """The name that was asked for, and where the file lies: joined only if nothing is missing."""
+    data = record(spec, "file_open", names, result=result)
+    fields = decoder(data, 0, len(data)).fields
+    assert (fields["path"], fields["file_path"]) == (path, file_path)
+
+
+@pytest.mark.parametrize(
+    ("names", "path"),
+    [
+        (b"libssl.so.3\0lib\0usr\0\0", "/usr/lib/libssl.so.3"),
+        (b"memfd:libssl.so\0\0", "/memfd:libssl.so"),
+        (b"libssl.so.3\0lib\0", "libssl.so.3"),
+        (b"", ""),
+    ],
+)
+def test_decode_lib_load_names(spec, decoder, names, path):
+    """A path that is not whole is no path: the name alone stays."""
+    data = record(spec, "lib_load", names, device=254 << 20 | 3)
+    fields = decoder(data, 0, len(data)).fields
+    assert (fields["path"], fields["device"]) == (path, "254:3")
+
+
+@given(st.binary(max_size=64))
+def test_decode_any_names_are_text(spec, decoder, names):
+    """Whatever a record has in it."""
+    for kind in ("file_open", "lib_load", "process_exec"):
+        data = record(spec, kind, names)
+        assert isinstance(decoder(data, 0, len(data)).fields["path"], str)
 
 
 def test_decode_process_exit(spec, decoder):
@@ -129,12 +183,13 @@ def test_decode_any_bytes_is_an_event_or_a_record_error(spec, decoder, data):
 
 def test_decoder_knows_every_kind_and_its_columns(spec, decoder):
     """What the columns show is in the records, or is added by a later step."""
-    added = {"exe", "file_type", "wall_ns"}
+    added = {"exe", "file_type", "wall_ns", "container", "library_name", "family", "version", "build_id"}
     for kind in KINDS:
-        names = set(spec.records["events"].member(kind.name).names)
-        names |= {f"{name}_cut" for name in names}
+        layout = spec.records["events"].member(kind.name)
+        raw = b"\0" if "strings_size" in layout.names else None
+        names = set(decoder(data := record(spec, kind.name, raw), 0, len(data)).fields)
         assert {column.field for column in kind.columns} <= names | added
-        assert {kind.file, kind.image} - {""} <= names
+        assert {kind.file, kind.image, kind.library} - {""} <= names
 
 
 def test_every_typedef_of_the_records_has_a_meaning(spec):
@@ -147,7 +202,9 @@ def test_every_typedef_of_the_records_has_a_meaning(spec):
 
 def test_decoder_tells_what_is_private(decoder):
     """Paths and arguments, by their types."""
-    assert dict(decoder.private["file_open"]) == {"path": "path"}
+    assert dict(decoder.private["file_open"]) == {"path": "path", "file_path": "path"}
+    assert dict(decoder.private["lib_load"]) == {"path": "path"}
+    assert dict(decoder.private["lib_open"]) == {"path": "path"}
     assert dict(decoder.private["process_exec"]) == {"path": "path", "argv": "argv"}
     assert decoder.private["process_exit"] == ()
 

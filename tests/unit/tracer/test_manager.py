@@ -9,9 +9,10 @@ import pytest
 
 from pybpfload.errors import BtfError, ObjectError, PrivilegeError, UnsupportedError, VerifierError
 from tracer import manager as module
+from tracer.accounting import KindStats, Stats, describe_losses
 from tracer.errors import KernelError, LoadError, NoPrivilegeError
 from tracer.log import NOTES, Log
-from tracer.manager import EbpfManager, Stats, describe_losses
+from tracer.manager import EbpfManager
 from tracer.probes import PROBES
 from tracer.settings import Settings
 
@@ -29,7 +30,11 @@ def allowed(monkeypatch):
 
 
 def create(log):
-    return EbpfManager.create(PROBES, Settings(own_pid=1), Log(NOTES, log))
+    return EbpfManager.create(THREE, Settings(own_pid=1), Log(NOTES, log))
+
+
+# As many as there are causes below.
+THREE = [probe for probe in PROBES if probe.wanted(Settings(own_pid=1))][:3]
 
 
 REFUSED = PrivilegeError(errno.EPERM, "BPF_MAP_CREATE events")
@@ -61,7 +66,7 @@ def test_no_probe_loaded_is_the_error_that_fits(allowed, log, monkeypatch, cause
         create(log).load_programs()
     assert caught.value.exit_code == code
     warnings = [line for line in log.getvalue().splitlines() if line.startswith("crypto-tracer: warning: probe ")]
-    assert [line.split()[3] for line in warnings] == [probe.name for probe in PROBES]
+    assert [line.split()[3] for line in warnings] == [probe.name for probe in THREE]
 
 
 def test_verifier_complaint_is_shown_below_its_probe(allowed, log, monkeypatch):
@@ -101,9 +106,18 @@ def test_create_without_kernel_btf_is_the_kernels_fault(allowed, log, monkeypatc
 @pytest.mark.parametrize(
     ("stats", "text"),
     [
-        (Stats(9, 3, 0, {"file_open": 2, "process_exec": 1}), "lost 3 events so far (2 file_open, 1 process_exec): "),
-        (Stats(9, 0, 2, {}), "2 records so far have a form that is not known"),
-        (Stats(9, 1, 2, {"file_open": 1}), "; 2 records so far"),
+        (
+            Stats(9, 3, by_kind={"file_open": KindStats(7, 2), "process_exec": KindStats(5, 1)}),
+            "lost 3 events so far (2 file_open, 1 process_exec): the ring buffer was full",
+        ),
+        (Stats(9, undecodable=2), "2 records so far have a form that is not known"),
+        (Stats(9, 1, 2, by_kind={"file_open": KindStats(9, 1)}), "; 2 records so far"),
+        (
+            Stats(9, unread=2, by_kind={"file_open": KindStats(9, 0, 2)}),
+            "2 names so far could not be read (2 file_open)",
+        ),
+        (Stats(9, skipped=4), "the kernel left out 4 calls of probes so far"),
+        (Stats(9, not_followed=4), "4 new processes of the tree are not followed"),
     ],
 )
 def test_describe_losses_names_kinds_and_causes(stats, text):

@@ -1,13 +1,19 @@
-"""Which question enrich asks the process table for each kind of event."""
+"""Which question enrich asks the process table for each kind of event, and what it adds."""
 
 from __future__ import annotations
 
+import os
+
 from tests.unit.tracer import events
+from tracer.pipeline.classify import classify
 from tracer.pipeline.enrich import enrich
 
 
 class Table:
     """Answers with the question."""
+
+    def __init__(self):
+        self.forks = []
 
     def executable(self, *question):
         return ("executable", *question)
@@ -17,6 +23,9 @@ class Table:
 
     def ended(self, *question):
         return ("ended", *question)
+
+    def forked(self, *question):
+        self.forks.append(question)
 
 
 def exe_of(event):
@@ -41,3 +50,25 @@ def test_exec_hands_over_the_kernels_name():
 def test_exit_asks_for_the_last_time():
     """The table forgets the process."""
     assert exe_of(events.process_exit()) == ("ended", 4711, 500_000_000)
+
+
+def test_fork_tells_the_table_and_is_not_shown():
+    """It is for ourselves."""
+    table = Table()
+    assert enrich(table)(events.process_fork()) is None
+    assert table.forks == [(4711, 500_000_000, 4712, 600_000_000)]
+
+
+def test_library_that_cannot_be_read_has_the_version_of_its_name():
+    """The process is gone, and so is the file."""
+    event = events.lib_load("/nowhere/libgnutls.so.30.1.2", pid=0, device="0:999999")
+    fields = enrich(Table())(classify(event)).fields
+    assert (fields["library_name"], fields["family"]) == ("libgnutls", "GnuTLS")
+    assert (fields["version"], fields["build_id"]) == ("30.1.2", None)
+
+
+def test_classify_drops_a_library_that_only_looks_alike():
+    """The kernel sends what begins like one; the catalog decides."""
+    assert classify(events.lib_load("/usr/lib/libssl_helper.so")) is None
+    assert classify(events.lib_open("libnss_files.so.2")) is None
+    assert classify(events.lib_open(os.path.join("x", "libssl.so.3"))).fields["library_name"] == "libssl"

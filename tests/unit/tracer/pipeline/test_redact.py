@@ -231,3 +231,10 @@ def test_redact_path_of_a_home_anywhere(path):
     """Relative, mounted elsewhere, or seen through another process."""
     assert "alice" not in redact_path(path)
     assert "USER" in redact_path(path)
+
+
+def test_redact_stage_leaves_a_path_that_is_not_known():
+    """None is no path."""
+    stage = redact({"file_open": (("path", "path"), ("file_path", "path"))})
+    fields = stage(events.file_open("/home/alice/x.pem", file_path=None, exe=None)).fields
+    assert (fields["path"], fields["file_path"]) == ("/home/USER/x.pem", None)

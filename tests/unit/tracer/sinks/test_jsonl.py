@@ -30,6 +30,9 @@ class Kept:
 def line_of(event):
     event.fields.setdefault("exe", "/usr/bin/cat")
     event.fields.setdefault("file_type", "certificate")
+    event.fields.setdefault("container", None)
+    for name in ("library_name", "family", "version", "build_id"):
+        event.fields.setdefault(name, "x")
     return line_writer(event.kind)(event.fields)
 
 
@@ -39,14 +42,15 @@ def test_file_open_line():
     assert line == (
         '{"event_type":"file_open","timestamp":"2026-01-02T03:04:05.678901Z","pid":4711,"uid":1000,'
         '"process":"cat","exe":null,"file":"/etc/ssl/certs/x.pem","file_type":"certificate",'
-        '"flags":"O_RDONLY|O_CLOEXEC","result":2,"error":"ENOENT"}\n'
+        '"flags":"O_RDONLY|O_CLOEXEC","result":2,"error":"ENOENT",'
+        '"file_path":"/etc/ssl/certs/x.pem","inode":7,"device":"254:1","mode":"0640","cgroup":4242,"container":null}\n'
     )
 
 
 def test_process_exec_line():
     """The command line is text, and says whether it was cut."""
     fields = json.loads(line_of(events.process_exec("sh", "-c", "exit 3", argv_cut=True)))
-    assert list(fields)[6:] == ["ppid", "gid", "cmdline", "argv_truncated"]
+    assert list(fields)[6:] == ["ppid", "gid", "cmdline", "argv_truncated", "cgroup", "container"]
     assert fields["cmdline"] == "sh -c 'exit 3'"
     assert fields["argv_truncated"] is True
 
@@ -91,7 +95,7 @@ def test_sink_writes_on_flush_in_order():
     output = Kept()
     with JsonLines(output) as sink:
         for pid in (1, 2, 3):
-            sink.write(events.process_exit(pid=pid, exe=None))
+            sink.write(events.process_exit(pid=pid, exe=None, container=None))
         assert output.lines == []
         sink.flush()
         sink.flush()

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: MIT
+"""Probes that are in the kernel, and those that are not, and why."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import pybpfload
+from pybpfload.errors import BpfError, ObjectError, PrivilegeError, UnsupportedError, VerifierError
+from tracer.errors import KernelError, LoadError, NoPrivilegeError, TracerError
+
+if TYPE_CHECKING:
+    from pybpfload import Link
+    from tracer.model import Event
+    from tracer.probes import Probe
+    from tracer.probes.base import Context
+
+# Threads that close links.
+CLOSERS = 16
+
+
+class Skipped(NamedTuple):
+    """A probe that is not on, and why."""
+
+    probe: str
+    reason: str
+    cause: Exception
+
+
+class ProbeState(NamedTuple):
+    """How a probe is doing, for `doctor`.
+
+    Attributes:
+        ways: how its programs are attached, with how many links of each way: names as in docs/links.md.
+        reason: why it is off, or "".
+        remedy: what would help, or "".
+        needs: the capabilities that it takes.
+    """
+
+    probe: str
+    on: bool
+    ways: dict[str, int]
+    reason: str
+    remedy: str
+    needs: tuple[str, ...]
+
+
+class Loaded:
+    """A probe in the kernel."""
+
+    def __init__(self, probe: Probe, context: Context) -> None:
+        self.probe = probe
+        self.context = context
+        self.on = False
+
+    @property
+    def links(self) -> list[Link]:
+        """What it has attached."""
+        return self.context.links
+
+    def attach(self) -> None:
+        """Attach what is to be attached at the start."""
+        if self.probe.attach:
+            self.probe.attach(self.context)
+        else:
+            for program in self.context.obj.programs.values():
+                self.links.append(pybpfload.attach(program))
+        self.on = True
+
+    def tell(self, event: Event) -> None:
+        """Let the probe know of an event."""
+        if self.probe.on_event:
+            self.probe.on_event(self.context, event)
+
+
+def states_of(probes: Sequence[Probe], loaded: Sequence[Loaded], skipped: Sequence[Skipped]) -> list[ProbeState]:
+    """How each probe is doing, in their order."""
+    on = {each.probe.name: dict(Counter(link.kind for link in each.links)) for each in loaded if each.on}
+    off = {each.probe: each for each in skipped}
+    return [
+        ProbeState(
+            probe.name,
+            probe.name in on,
+            on.get(probe.name, {}),
+            off[probe.name].reason if probe.name in off else "",
+            remedy_for(off[probe.name].cause, probe.needs) if probe.name in off else "",
+            probe.needs,
+        )
+        for probe in probes
+    ]
+
+
+def remedy_for(cause: Exception, needs: Sequence[str]) -> str:
+    """What would turn a probe on that is off for this cause, as far as one can tell."""
+    hint = getattr(cause, "hint", "")
+    if hint:
+        return str(hint)
+    if isinstance(cause, PrivilegeError):
+        return f"run as root, or with {', '.join(needs)}; look for seccomp (containers) and kernel lockdown"
+    if isinstance(cause, UnsupportedError):
+        return "use a newer kernel, or one with the option that is named"
+    if isinstance(cause, VerifierError):
+        return "report it, with the output of --verbose and `uname -a`"
+    if isinstance(cause, (ObjectError, LoadError)):
+        return "install crypto-tracer again"
+    return ""
+
+
+def why_none(skipped: Sequence[Skipped], verb: str) -> TracerError:
+    """The error that says best why no probe is on."""
+    causes = [each.cause for each in skipped]
+    message = f"cannot {verb} any probe"
+    if causes and all(isinstance(cause, PrivilegeError) for cause in causes):
+        return NoPrivilegeError(
+            f"{message}: the kernel refuses, although this process has the capabilities",
+            hint="look for a seccomp filter (containers have one), kernel lockdown or a security module",
+        )
+    if causes and all(isinstance(cause, (UnsupportedError, KernelError)) for cause in causes):
+        return KernelError(f"{message}: this kernel is too old or lacks an option")
+    return LoadError(f"{message}: see the warnings above")
+
+
+def close_links(loaded: Sequence[Loaded]) -> None:
+    """Close links at the same time: the kernel lets each wait for its grace periods.
+
+    The threads are daemons: one that hangs in the kernel does not hold up the end of the program.
+    """
+    left = deque((link, each.context.log) for each in loaded for link in each.links)
+    for each in loaded:
+        each.on = False
+
+    def close() -> None:
+        while left:
+            try:
+                link, log = left.popleft()
+            except IndexError:
+                return
+            try:
+                link.close()
+            except BpfError as error:
+                log.detail(f"clean-up: {error}")
+
+    workers = [threading.Thread(target=close, name="detach", daemon=True) for _ in range(min(CLOSERS, len(left)))]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    for each in loaded:
+        each.links.clear()
