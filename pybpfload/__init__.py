@@ -30,6 +30,7 @@ from pybpfload._version import __version__
 TYPE_CHECKING = False  # as typing has it: importing typing takes longer than all else here
 
 if TYPE_CHECKING:
+    from pybpfload._sys.caps import limit_capabilities as limit_capabilities
     from pybpfload.btf.layout import RecordLayout as RecordLayout
     from pybpfload.btf.record import RecordReader as RecordReader
     from pybpfload.events import EventReader as EventReader
@@ -83,6 +84,7 @@ if TYPE_CHECKING:
     from pybpfload.ringbuf import RingReader as RingReader
     from pybpfload.spec import MapSpec as MapSpec
     from pybpfload.spec import ProgramSpec as ProgramSpec
+    from pybpfload.targets import forget_kernel_btf as forget_kernel_btf
     from pybpfload.targets import kernel_btf as kernel_btf
     from pybpfload.targets import read_btf as read_btf
     from pybpfload.userring import UserRing as UserRing
@@ -134,7 +136,9 @@ _EXPORTS = {
     "attach_usdt": "links.usdt",
     "attach_xdp": "links.net",
     "create_map": "maps.create",
+    "forget_kernel_btf": "targets",
     "kernel_btf": "targets",
+    "limit_capabilities": "_sys.caps",
     "link_from_id": "links.base",
     "list_links": "listing",
     "list_maps": "listing",
@@ -194,7 +198,9 @@ __all__ = [
     "attach_usdt",
     "attach_xdp",
     "create_map",
+    "forget_kernel_btf",
     "kernel_btf",
+    "limit_capabilities",
     "link_from_id",
     "list_links",
     "list_maps",

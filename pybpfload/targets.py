@@ -110,6 +110,17 @@ def kernel_btf() -> Btf:
         return _kernel
 
 
+def forget_kernel_btf() -> None:
+    """Let go of what `kernel_btf` has read; it is read again when somebody asks.
+
+    For programs that run on for long with all that they need attached: it is some 5 MB and more. The relocations of
+    objects that were loaded refer to it too: `obj.relocations.clear()`.
+    """
+    global _kernel
+    with _lock:
+        _kernel = None
+
+
 def _find_kernel() -> Btf:
     release = os.uname().release
     tried = []

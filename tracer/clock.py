@@ -13,7 +13,6 @@ measured again while the tracer runs; see `BootClock.measure`.
 from __future__ import annotations
 
 import time
-from functools import lru_cache
 
 SECOND = 1_000_000_000
 TRIES = 5
@@ -53,11 +52,25 @@ class BootClock:
         return best
 
 
-@lru_cache(maxsize=64)
-def _utc_second(second: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+class UtcText:
+    """ISO 8601 in UTC with microseconds: ``2026-01-02T03:04:05.678901Z``.
+
+    Times come in order, nearly, so the text of the second is kept until another one comes.
+    """
+
+    def __init__(self) -> None:
+        self._begin = -SECOND
+        self._text = ""
+
+    def show(self, wall_ns: int) -> str:
+        """The text of a time in nanoseconds since 1970."""
+        ns = wall_ns - self._begin
+        if not 0 <= ns < SECOND:
+            second = wall_ns // SECOND
+            self._begin = second * SECOND
+            self._text = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second))
+            ns = wall_ns - self._begin
+        return f"{self._text}{ns // 1000:06d}Z"
 
 
-def utc_text(wall_ns: int) -> str:
-    """ISO 8601 in UTC with microseconds: ``2026-01-02T03:04:05.678901Z``."""
-    return f"{_utc_second(wall_ns // SECOND)}.{wall_ns // 1000 % 1_000_000:06d}Z"
+utc_text = UtcText().show

@@ -15,8 +15,10 @@ import sys
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Union
 
+from pybpfload import RecordReader
 from pybpfload.errors import RecordError
 from tracer.errors import LoadError
+from tracer.known import Known
 from tracer.model import KIND_BY_NAME, Event, EventKind, Fields
 from tracer.objects import architecture
 
@@ -74,18 +76,16 @@ OPEN_FLAGS_BY_ARCHITECTURE = {
 SYNC, TMPFILE = 0o4000000, 0o20000000
 
 
-class OpenFlags(dict[int, str]):
+class OpenFlags(Known[int, str]):
     """The text of flags of open(2), worked out once for each combination."""
 
-    # The caller of open(2) chooses the numbers, and may be hostile.
-    LIMIT = 4096
-
     def __init__(self, architecture: str) -> None:
+        super().__init__(self._text)
         bits = {**OPEN_FLAGS, **OPEN_FLAGS_BY_ARCHITECTURE[architecture]}
         first = {"O_TMPFILE": TMPFILE | bits["O_DIRECTORY"], "O_SYNC": SYNC | bits["O_DSYNC"]}
         self._bits = (*first.items(), *sorted(bits.items(), key=itemgetter(1)))
 
-    def __missing__(self, flags: int) -> str:
+    def _text(self, flags: int) -> str:
         parts = [OPEN_ACCESS[flags & 3]]
         rest = flags & ~3
         for name, bits in self._bits:
@@ -94,10 +94,11 @@ class OpenFlags(dict[int, str]):
                 rest &= ~bits
         if rest:
             parts.append(hex(rest))
-        text = "|".join(parts)
-        if len(self) < self.LIMIT:
-            self[flags] = text
-        return text
+        return "|".join(parts)
+
+
+# How long a text may be that is kept, and how many. Most are much shorter.
+KEPT_SIZE, KEPT = 256, 4096
 
 
 def read_device(raw: int) -> str:
@@ -112,10 +113,18 @@ def read_names(names: list[bytes]) -> str | None:
     return read_text(b"/" + b"/".join(names[-3::-1]))
 
 
+def read_open_strings(raw: bytes) -> tuple[str, str | None]:
+    """The name that the caller gave, and the path behind it."""
+    first, *names = raw.split(b"\0")
+    return read_text(first), read_names(names)
+
+
+_open_strings = Known(read_open_strings, KEPT, KEPT_SIZE)
+
+
 def split_open_strings(fields: Fields, raw: bytes) -> None:
     """The name that the caller gave, and where the file lies or should have been."""
-    first, *names = raw.split(b"\0")
-    asked, found = read_text(first), read_names(names)
+    asked, found = _open_strings[raw]
     if fields["result"]:
         if asked.startswith("/"):
             found = asked
@@ -162,8 +171,8 @@ SEMANTICS = {
     "ct_uid": Semantic(),
     "ct_gid": Semantic(),
     "ct_cgroup": Semantic(),
-    "ct_comm": Semantic(read_text),
-    "ct_result": Semantic(read_result),
+    "ct_comm": Semantic(Known(read_text, KEPT).__getitem__),
+    "ct_result": Semantic(Known(read_result, KEPT).__getitem__),
     "ct_open_flags": Semantic(OpenFlags(architecture()).__getitem__),
     "ct_exit_code": Semantic(),
     "ct_signal": Semantic(),
@@ -178,8 +187,11 @@ SEMANTICS = {
 }
 
 
-class Decoder:
-    """Decodes records of all kinds; call it with buffer, offset and size.
+Finish = Callable[[dict[str, Any]], None]
+
+
+class Decoder(RecordReader[Event]):
+    """Decodes records of all kinds: for a `RingReader`, which takes many at once where they have the same length.
 
     Args:
         layout: of the union of all records.
@@ -193,34 +205,72 @@ class Decoder:
         LoadError: the object's records are not those that this program knows.
     """
 
+    __slots__ = ("_clock", "_kind_at", "_kinds", "private")
+
     def __init__(self, layout: RecordLayout, btf: Btf, clock: BootClock) -> None:
         self._clock = clock
         self.private: Private = {}
-        header = {field.name: field for field in layout.member("header").fields}
-        kind = header["kind"]
-        # Kinds are small numbers: the byte that has the low bits is enough to tell them apart.
-        self._kind_at = kind.offset + (0 if sys.byteorder == "little" else kind.size - 1)
-        self._min_size = kind.offset + kind.size
-        self._decoders: dict[int, Callable[[Buffer, int, int], Event]] = {}
+        self._kinds: dict[int, tuple[EventKind, RecordReader[dict[str, Any]], Finish | None]] = {}
         for enumerator, number in btf.enum_values(KIND_ENUM).items():
             name = enumerator[len(KIND_PREFIX) :].lower()
             if name not in KIND_BY_NAME or not 0 < number < 256:
                 raise LoadError(f"event kind `{name}` = {number}: expected 1 to 255, and a name in KINDS")
-            self._decoders[number] = self._decoder(KIND_BY_NAME[name], layout.member(name))
+            self._kinds[number] = self._reader(KIND_BY_NAME[name], layout.member(name))
+        kind = next(field for field in layout.member("header").fields if field.name == "kind")
+        # Kinds are small numbers: the byte that has the low bits is enough to tell them apart.
+        self._kind_at = kind.offset + (0 if sys.byteorder == "little" else kind.size - 1)
+        super().__init__(layout, self._make_read(kind.offset + kind.size))
+        self.batched, self.min_size = True, kind.offset + kind.size
 
-    def __call__(self, buffer: Buffer, offset: int, size: int) -> Event:
-        """The event of one record; all of it is copied.
+    def read_many(
+        self, buffer: Buffer, offset: int, count: int, *, stride: int = 0, size: int | None = None, skip: int = 0
+    ) -> list[Event]:
+        """The events of records that follow each other. The arguments are those of `RecordReader`.
 
         Raises:
-            RecordError: the record is of no known kind, or too short for its kind.
+            RecordError: one is not as it should be, and none is returned.
         """
-        number = buffer[offset + self._kind_at] if size >= self._min_size else 0
-        decode = self._decoders.get(number)
-        if decode is None:
-            raise RecordError(f"record of {size} bytes: kind {number} is none of {sorted(self._decoders)}")
-        return decode(buffer, offset, size)
+        events: list[Event] = []
+        numbers = bytes(buffer[offset + skip + self._kind_at : offset + count * stride : stride])
+        clock_ns = self._clock.offset_ns
+        at = 0
+        while at < count:
+            number = numbers[at : at + 1]
+            same = len(numbers) - at - len(numbers[at:].lstrip(number))
+            if number[0] not in self._kinds:
+                raise RecordError(f"kind {number[0]} is none of {sorted(self._kinds)}")
+            kind, reader, finish = self._kinds[number[0]]
+            rows = reader.read_many(buffer, offset + at * stride, same, stride=stride, size=size, skip=skip)
+            for fields in rows:
+                fields["wall_ns"] = fields["time"] + clock_ns
+                if finish:
+                    finish(fields)
+                events.append(Event(kind, fields))
+            at += same
+        return events
 
-    def _decoder(self, kind: EventKind, layout: RecordLayout) -> Callable[[Buffer, int, int], Event]:
+    def _make_read(self, min_size: int) -> Callable[[Buffer, int, int], Event]:
+        """The function for single records: one, since calls are what costs."""
+        kinds, kind_at, clock = self._kinds, self._kind_at, self._clock
+        readers = {number: (kind, reader.read, finish) for number, (kind, reader, finish) in kinds.items()}
+
+        def read(buffer: Buffer, offset: int, size: int) -> Event:
+            number = buffer[offset + kind_at] if size >= min_size else 0
+            try:
+                kind, read_fields, finish = readers[number]
+            except KeyError:
+                raise RecordError(f"record of {size} bytes: kind {number} is none of {sorted(kinds)}") from None
+            fields = read_fields(buffer, offset, size)
+            fields["wall_ns"] = fields["time"] + clock.offset_ns
+            if finish:
+                finish(fields)
+            return Event(kind, fields)
+
+        return read
+
+    def _reader(
+        self, kind: EventKind, layout: RecordLayout
+    ) -> tuple[EventKind, RecordReader[dict[str, Any]], Finish | None]:
         semantics = {field.name: SEMANTICS.get(field.type_name, Semantic()) for field in layout.fields}
         whole = [(name, each.private) for name, each in semantics.items() if each.private]
         self.private[kind.name] = (*whole, *(given for each in semantics.values() for given in each.gives))
@@ -228,18 +278,14 @@ class Decoder:
         # Arrays that have a size of their own: NULs at their end may belong to the data.
         sized = [(f.name, f"{f.name}_size", f"{f.name}_cut", f.size, convert.pop(f.name, bytes))
                  for f in layout.fields if f"{f.name}_size" in semantics]  # fmt: skip
-        read = layout.reader(convert, raw=[name for name, *_ in sized], into=dict).read
         splits = [(name, each.split) for name, each in semantics.items() if each.split]
-        clock = self._clock
 
-        def decode(buffer: Buffer, offset: int, size: int) -> Event:
-            fields = read(buffer, offset, size)
-            fields["wall_ns"] = fields["time"] + clock.offset_ns
+        def finish(fields: dict[str, Any]) -> None:
             for name, used, cut, room, convert_array in sized:
                 fields[cut] = fields[used] > room
                 fields[name] = convert_array(fields[name][: fields[used]])
             for name, split in splits:
                 split(fields, fields.pop(name))
-            return Event(kind, fields)
 
-        return decode
+        reader = layout.reader(convert, raw=[name for name, *_ in sized], into=dict)
+        return kind, reader, finish if sized or splits else None

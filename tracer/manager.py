@@ -227,6 +227,10 @@ class EbpfManager:
             if loaded.probe.on_event:
                 for kind in loaded.probe.wants:
                     self._listeners.setdefault(kind, []).append(loaded)
+        # All is in the kernel, so its types are not needed any more, nor what refers to them: several megabytes.
+        pybpfload.forget_kernel_btf()
+        for loaded in self._loaded:
+            loaded.context.obj.relocations.clear()
         self._next_check = time.monotonic() + CHECK_S
         if not any(loaded.on and loaded.probe.sends for loaded in self._loaded):
             raise why_none(self.skipped, "attach")

@@ -25,6 +25,7 @@ from functools import lru_cache
 from typing import Any, Callable, NamedTuple
 
 from tracer.clock import utc_text
+from tracer.known import Known
 
 Fields = dict[str, Any]
 
@@ -103,6 +104,9 @@ class Event:
 def errno_name(number: int) -> str | None:
     """``ENOENT`` for 2, None for 0, and the number as text if it has no name here."""
     return errno.errorcode.get(number, str(number)) if number else None
+
+
+_errno_names = Known(errno_name).__getitem__
 
 
 @lru_cache(maxsize=128)
@@ -189,7 +193,7 @@ KINDS = (
                 STRING,
                 "Name of the errno, null if it was opened.",
                 "result",
-                errno_name,
+                _errno_names,
                 nullable=True,
             ),
             Column(

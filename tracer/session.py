@@ -18,11 +18,14 @@ import os
 import time
 from typing import TYPE_CHECKING
 
+import pybpfload
+from pybpfload.errors import BpfError
 from tracer.errors import ReaderGoneError, TracerError
 from tracer.manager import BATCH, EbpfManager
 from tracer.pipeline import build_pipeline, run_pipeline
 from tracer.probes import PROBES
 from tracer.probes.process_exec import PROCESS_EXEC
+from tracer.proc import capabilities
 from tracer.proc.table import ProcessTable
 from tracer.proc.target import Target, in_pid_namespace
 from tracer.settings import Settings
@@ -44,9 +47,12 @@ if TYPE_CHECKING:
 # How long the rest of the ring may take to write, once the programs are off.
 DRAIN_S = 1.0
 
+# Who keeps the processors busy makes the most events. This is enough to keep up with them, and not to hold them up.
+NICE = -5
+
 # How long events gather before they are taken: soon after FEW, later after more.
 SOON_S = 0.010
-GATHER_S = 0.025
+GATHER_S = 0.040
 FEW = 8
 
 
@@ -84,6 +90,7 @@ class Session:
             manager.load_programs()
             if not self._stop.requested:
                 manager.attach_programs()
+                self._limit()
                 self._run(manager, sink, target, output)
         return self._stop.exit_code
 
@@ -94,6 +101,19 @@ class Session:
         if self._settings.pid:
             raise TracerError(f"--pid {self._settings.pid}: {what}", hint=hint)
         self._log.warning(f"{what}: exe may be missing, and this program's own files are shown", hint=hint)
+
+    def _limit(self) -> None:
+        """Take precedence over what is watched, and give up what nobody needs any more."""
+        try:
+            os.setpriority(os.PRIO_PROCESS, 0, min(os.getpriority(os.PRIO_PROCESS, 0), NICE))
+        except PermissionError:
+            pass  # then it has to do without
+        for loss in capabilities.lacks(capabilities.effective()):
+            self._log.warning(loss)
+        try:
+            pybpfload.limit_capabilities(capabilities.KEPT)
+        except BpfError as error:
+            self._log.detail(f"capabilities are kept: {error}")
 
     def _run(self, manager: EbpfManager, sink: Sink, target: Target, output: Output) -> None:
         attached = manager.attached

@@ -63,6 +63,7 @@ APPLICATION_LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
             "tracer.model",
             "tracer.catalog",
             "tracer.objects",
+            "tracer.known",
             "tracer.log",
             "tracer.clock",
             "tracer.errors",

@@ -58,6 +58,7 @@ def test_monitor_open_of_certificate_has_every_value(cert):
     with opens(cert) as workload, Tracer("--no-redact") as tracer:
         exe = os.readlink(f"/proc/{workload.pid}/exe")
         comm = Path(f"/proc/{workload.pid}/comm").read_text().rstrip("\n")
+        status = os.stat(cert)
         before = datetime.now(timezone.utc)
         workload.go()
         after = datetime.now(timezone.utc)
@@ -75,7 +76,14 @@ def test_monitor_open_of_certificate_has_every_value(cert):
         "flags": "O_RDONLY|O_CLOEXEC",
         "result": 0,
         "error": None,
+        "file_path": os.path.realpath(cert),
+        "inode": status.st_ino,
+        "device": f"{os.major(status.st_dev)}:{os.minor(status.st_dev)}",
+        "mode": f"{status.st_mode & 0o7777:04o}",
+        "cgroup": event["cgroup"],
+        "container": None,
     }
+    assert event["cgroup"] > 0
 
 
 def test_monitor_missing_pem_shows_enoent(tmp_path):
@@ -145,16 +153,16 @@ def test_monitor_tells_exit_code_and_signal_apart(code, expected):
 
 
 def test_monitor_exec_gives_arguments_back_and_marks_truncation():
-    """Quoted so that they can be told apart; what does not fit into 256 bytes is cut and said to be."""
+    """Quoted so that they can be told apart; what does not fit into 4096 bytes is cut and said to be."""
     with Tracer("--no-redact") as tracer:
         short, _ = run_for_pid(["sh", "-c", 'exit "$1"', "a name", "0"])
         empty, _ = run_for_pid(["true", "", "x", ""])
-        long, _ = run_for_pid(["true", "x" * 300])
+        long, _ = run_for_pid(["true", "x" * 5000])
         events = of_kind(stopped(tracer, short, empty, long), "process_exec")
     lines = {event["pid"]: (event["cmdline"], event["argv_truncated"]) for event in events}
     assert lines[short] == ("sh -c 'exit \"$1\"' 'a name' 0", False)
     assert lines[empty] == ("true '' x ''", False)
-    assert lines[long] == ("true " + "x" * 251, True)
+    assert lines[long] == ("true " + "x" * 4091, True)
 
 
 def test_monitor_exec_chain_tells_each_program(cert):
@@ -279,7 +287,7 @@ def test_monitor_quiet_says_nothing_on_stderr():
 def test_monitor_ready_line_is_what_scripts_wait_for():
     """Its form is a promise."""
     with Tracer("--duration", "0.1") as tracer:
-        assert re.fullmatch(r"crypto-tracer: ready \(3 of 3 probes, \d+\.\d\d s\)", tracer.stderr[0])
+        assert re.fullmatch(r"crypto-tracer: ready \(6 of 6 probes, \d+\.\d\d s\)", tracer.stderr[0])
 
 
 def test_monitor_from_zipapp_is_the_same(zipapp, cert):

@@ -222,3 +222,30 @@ def run_for_pid(command: Sequence[str], **options: Any) -> tuple[int, subprocess
     )
     output, _ = process.communicate(timeout=DEADLINE_S)
     return process.pid, subprocess.CompletedProcess(command, process.returncode, output)
+
+
+def paced_opens(path: str, per_second: int, seconds: float) -> Workload:
+    """Opens a missing file so often, in time; says how often it did, and how long that took.
+
+    It makes up for moments in which it was not run, but not for more than a fiftieth of a second.
+    """
+    code = """
+import time
+rate, began, done = int(sys.argv[2]), time.monotonic(), 0
+end = began + float(sys.argv[3])
+late = 0
+while (now := time.monotonic()) < end:
+    due = int((now - began) * rate) - late - done
+    if due > rate // 50:
+        late += due - rate // 50
+        due = rate // 50
+    for _ in range(due):
+        try:
+            os.open(sys.argv[1], os.O_RDONLY)
+        except OSError:
+            pass
+    done += due
+    time.sleep(0.001)
+print(done, time.monotonic() - began)
+"""
+    return Workload(code, path, str(per_second), str(seconds))

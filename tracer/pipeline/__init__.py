@@ -44,13 +44,7 @@ def build_pipeline(
 
 def run_pipeline(stages: Stages, events: Iterable[Event]) -> list[Event]:
     """The events that come out at the end."""
-    kept = []
-    for event in events:
-        current: Event | None = event
-        for stage in stages:
-            if current is None:
-                break
-            current = stage(current)
-        if current is not None:
-            kept.append(current)
-    return kept
+    left: Iterable[Event] = events
+    for stage in stages:
+        left = filter(None, map(stage, left))  # one event after the other goes through all stages
+    return list(left)

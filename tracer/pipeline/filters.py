@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 
 Filter = Callable[["Event"], "Event | None"]
 
-# The kind of event that tells of new processes, and its field with their ids.
-FORK, CHILD = "process_fork", "child_pid"
-
 _SMALL = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
 
 
@@ -78,8 +75,8 @@ def only_tree(pids: Iterable[int]) -> Filter:
         pid = fields["pid"]
         if pid not in tree:
             return None
-        if event.kind.name == FORK:
-            tree.add(fields[CHILD])
+        if event.kind.child:
+            tree.add(fields["child"])
         elif event.kind.ends:
             tree.discard(pid)
         return event
@@ -116,18 +113,16 @@ def only_cgroup(directory: str) -> Filter:
 
 
 def filters(settings: Settings, tree: Iterable[int] = ()) -> list[Filter]:
-    """All that the user asked for, the cheapest first.
+    """All that the user asked for, the cheapest first, but for that which has to see every event.
 
     Args:
         tree: the processes of `settings.tree` and their descendants.
     """
-    found = [not_own(settings.own_pid)]
-    if settings.pid:
-        found.append(only_pid(settings.pid))
+    found = [only_tree(tree)] if settings.tree else []
+    if settings.pid != settings.own_pid:
+        found.append(only_pid(settings.pid) if settings.pid else not_own(settings.own_pid))
     if settings.uid is not None:
         found.append(only_uid(settings.uid))
-    if settings.tree:
-        found.append(only_tree(tree))
     if settings.cgroup:
         found.append(only_cgroup(settings.cgroup))
     if settings.name:

@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from tracer.errors import TracerError
 from tracer.proc import capabilities
 
 BPF, PERFMON, ADMIN = 1 << 39, 1 << 38, 1 << 21
@@ -41,3 +42,17 @@ def test_explain_hints_at_what_helps(monkeypatch, uid, hint):
     message, found = capabilities.explain(["CAP_BPF"])
     assert "CAP_BPF" in message
     assert hint in found
+
+
+def test_effective_without_proc_is_an_error_with_a_hint(tmp_path):
+    """Not a traceback."""
+    with pytest.raises(TracerError, match="cannot read") as caught:
+        capabilities.effective(str(tmp_path / "self" / "status"))
+    assert "mount" in caught.value.hint
+
+
+def test_lacks_says_what_is_lost():
+    """One sentence for each capability that is of use."""
+    assert capabilities.lacks(capabilities.KEPT) == []
+    losses = capabilities.lacks(BPF | PERFMON)
+    assert [loss.split(",")[0] for loss in losses] == ["without CAP_SYS_PTRACE", "without CAP_DAC_READ_SEARCH"]
