@@ -52,6 +52,11 @@ class Relocations(Sequence[Relocation]):
         for part in others._parts:
             self.add(*part)
 
+    def clear(self) -> None:
+        """Forget all: they hold on to types, which are large."""
+        self._parts.clear()
+        self._ends.clear()
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Relocations):
             return NotImplemented

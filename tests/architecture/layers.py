@@ -56,6 +56,7 @@ APPLICATION_LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("tracer.commands",),),
     (("tracer.session",),),
     (("tracer.manager", "tracer.loaded", "tracer.accounting"),),
+    (("tracer.options", "tracer.config"),),
     (("tracer.pipeline",), ("tracer.sinks",), ("tracer.decode",), ("tracer.probes",)),
     (("tracer.proc",),),
     (

@@ -27,6 +27,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Callable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tracer.model import Event
 
 HIDDEN = "***"
@@ -202,6 +204,22 @@ def redact(private: dict[str, tuple[tuple[str, str], ...]]) -> Callable[[Event],
         exe = fields["exe"]
         if exe is not None:
             fields["exe"] = redact_path(exe)
+        return event
+
+    return stage
+
+
+def hide_words(words: Sequence[str]) -> Callable[[Event], Event]:
+    """Hides words of the user's choice, in all text of an event, whatever their case."""
+    found = re.compile("|".join(map(re.escape, sorted(words, key=len, reverse=True))), re.IGNORECASE)
+
+    def hide(value: Any) -> Any:
+        if isinstance(value, str):
+            return found.sub(HIDDEN, value)
+        return tuple(map(hide, value)) if isinstance(value, tuple) else value
+
+    def stage(event: Event) -> Event:
+        event.fields.update((name, hide(value)) for name, value in event.fields.items())
         return event
 
     return stage
