@@ -74,7 +74,7 @@ class Summary:
                 column = next(column for column in kind.columns if column.name == "error")
                 error = column.show(fields["result"]) if column.show else fields["result"]
                 self._failed.add(f"{error}  {fields[kind.file]}  {fields['comm']}")
-        elif fields.get("library_name"):
+        elif kind.library:
             self._libraries.add(f"{fields['library_name']}  {fields[kind.library]}")
 
     def flush(self) -> None:
