@@ -53,6 +53,10 @@ objects: $(STAMP)-dev ## compile the BPF objects for every architecture (needs c
 	@tools/setup_tests.sh
 	$(IN_VENV) tools/build_objects.py
 
+.PHONY: docs
+docs: $(STAMP)-dev ## write docs/api.md anew from the docstrings
+	$(IN_VENV) tools/gen_api.py
+
 .PHONY: zipapp
 zipapp: $(ZIPAPP) ## build dist/crypto-tracer.pyz, the single-file program
 

@@ -102,12 +102,24 @@ class BpfObject:
         return open_events(found, layout.reader(convert, raw=raw, into=into, cut=cut), lost=lost, **options)
 
     def ring(self, name: str) -> RingReader[Any]:
-        """As `events`, of what has to be a ring buffer."""
+        """As `events`, of what has to be a ring buffer.
+
+        Raises:
+            ObjectError: there is no such map, or it is no ring buffer.
+
+        Kernel: 5.8, 457f44363a88.
+        """
         layout = self.spec.records.get(name)
         return RingReader(self._map(name), layout.reader() if layout else _copy)
 
     def user_ring(self, name: str) -> UserRing:
-        """A writer to a user ring buffer; takes values of the type that RECORD_TYPE names, and bytes."""
+        """A writer to a user ring buffer; takes values of the type that RECORD_TYPE names, and bytes.
+
+        Raises:
+            ObjectError: there is no such map, or it is no user ring buffer.
+
+        Kernel: 6.1, 583c1f420173.
+        """
         return UserRing(self._map(name), self.spec.records.get(name))
 
     def _map(self, name: str) -> Map:

@@ -71,6 +71,7 @@ class Group:
 GROUPS = (
     Group("bpf", "bpf/objects", ("x86_64", "arm64"), by_arch=True),
     Group("tests/data", "tests/data", ("x86_64",), by_arch=False),
+    Group("examples", "examples", ("x86_64",), by_arch=False),
 )
 
 

@@ -49,7 +49,7 @@ def read_log(path: Path) -> dict[str, Any]:
     """What a log says of its kernel."""
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     seen: dict[str, list[dict[str, str]]] = {}
-    found: dict[str, Any] = {"release": rows[0]["kernel"], "features": {}}
+    found: dict[str, Any] = {"version": rows[0]["kernel"], "features": {}}
     for row in rows:
         if "feature" in row:
             seen.setdefault(row["feature"], []).append(row)
@@ -84,8 +84,7 @@ def page(kernels: dict[str, dict[str, Any]]) -> str:
 
 def table(title: str, rows: list[str], names: list[str], kernels: dict[str, dict[str, Any]]) -> str:
     """A table of features."""
-    releases = [re.match(r"[\d.]+\d", kernels[name]["release"]) for name in names]
-    heads = [release[0] if release else "?" for release in releases]
+    heads = [kernels[name]["version"] for name in names]
     lines = [f"## {title}\n", f"| {title.lower()} | {' | '.join(heads)} |", "|---" * (len(names) + 1) + "|"]
     for row in rows:
         other = f"not tried: {EXCEPTIONS[row]}" if row in EXCEPTIONS else "?"
@@ -98,8 +97,9 @@ def tools(names: list[str], kernels: dict[str, dict[str, Any]]) -> str:
     """The programs of a whole collection."""
     lines = [
         "## The programs of libbpf-tools\n",
-        "Debian's package libbpf-tools, each program of each tool alone, by libbpf and by us. What one refuses, the",
-        "other refuses with the same errno.\n",
+        "Debian's package libbpf-tools, each program of each tool alone, by libbpf and by us. What the kernel refuses",
+        "to one, it refuses to the other with the same errno. libbpf itself gives up with ESRCH where a kernel has no",
+        "function or type of that name; we say so in words.\n",
         "| kernel | programs | loaded by libbpf | loaded by us | refused by both |",
         "|---|---|---|---|---|",
     ]
@@ -107,8 +107,8 @@ def tools(names: list[str], kernels: dict[str, dict[str, Any]]) -> str:
         counts = dict(kernels[name].get("libbpf_tools", {}))
         if counts:
             ours, every, theirs = counts.pop(OURS), sum(counts.values()), counts.pop(LOADED, 0)
-            refused = ", ".join(f"{count} {verdict.partition(' ')[2]}" for verdict, count in counts.items())
-            lines.append(f"| {kernels[name]['release']} | {every} | {theirs} | {ours} | {refused} |")
+            refused = ", ".join(f"{count} {verdict.partition(' ')[2]}" for verdict, count in sorted(counts.items()))
+            lines.append(f"| {kernels[name]['version']} | {every} | {theirs} | {ours} | {refused} |")
     return "\n".join(lines) + "\n"
 
 

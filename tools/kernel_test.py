@@ -24,8 +24,8 @@ ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / "build" / "kernels"
 MATRIX = Path(os.environ.get("KERNEL_MATRIX", ROOT.parent / "shared" / "tools" / "kernel-matrix"))
 NEEDED = ("qemu-system-x86", "busybox-static", "kmod")
-# Where the emulator lacks cmpxchg16b, kernels from 6.19 on have no kmalloc_nolock(), on which arenas and local storage
-# rest, but in caches that are checked.
+# The emulator has no cmpxchg16b. Without it newer kernels have no kmalloc_nolock(), on which arenas and local storage
+# rest, but for caches that are checked.
 APPEND = "slab_debug=F,kmalloc-*"
 GUEST_FAILED = 125
 TIMEOUT_S = 3600

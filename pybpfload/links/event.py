@@ -95,9 +95,13 @@ def attach_perf_event(
         frequency: about so many samples a second, if there is no period.
         pid: one process (0: this one); -1 for all.
         cpu: one CPU; -1 for all of them, or wherever `pid` runs.
+        cookie: 64 bits that bpf_get_attach_cookie() gives to the program (5.15).
         kind: ``perf_link`` or ``perf_ioctl`` to take that way only.
 
-    Kernel: 4.9, 0515e5999a46. All processes need CAP_PERFMON.
+    Raises:
+        AttachError: there is no such event, or no privilege for it.
+
+    Kernel: 4.9, 0515e5999a46; links 5.15, b89fbfbb854c. All processes need CAP_PERFMON.
     """
     target = f"perf event {type}/{config} {'every ' + str(period) if period else f'{frequency} Hz'}"
     target += f" pid {pid}" if pid >= 0 else ""

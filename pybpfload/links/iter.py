@@ -25,7 +25,10 @@ class IterLink(Link):
     def open(self, mode: str = "r", **options: Any) -> IO[Any]:
         """A file with what the program writes: text, or bytes with mode ``rb``.
 
-        The file belongs to the link, which closes it if it is still open.
+        The file belongs to the link, which closes it if it is still open. The program runs while it is read.
+
+        Raises:
+            SyscallError: the kernel refused.
         """
         fd = sys_links.iterate(self.fileno(), self.program_name)
         try:
@@ -67,6 +70,9 @@ def attach_iter(
         cgroup: where a walk over cgroups begins.
         order: of that walk: self, down, down_post, up, children.
         pid, tid: tasks of one process, or one task, instead of all.
+
+    Raises:
+        AttachError: the iterator does not take what it was given, or lacks what it needs.
 
     Kernel: 5.8, ae24345da54e; cgroups 6.1, d4ccaf58a847; pid and tid 6.1, f0d74c4da1f0.
     """

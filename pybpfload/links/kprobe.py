@@ -39,6 +39,7 @@ def attach_kprobe(
         function: its name; "" takes it from SEC(kprobe/FUNCTION).
         offset: in bytes from its first; must be 0 at returns.
         ret: at its return; None takes it from SEC(kretprobe...).
+        cookie: 64 bits that bpf_get_attach_cookie() gives to the program (5.15).
         kind: ``perf_link``, ``perf_ioctl`` or ``tracefs`` to take that way only.
 
     Raises:
@@ -116,6 +117,11 @@ def attach_ksyscall(program: Program, name: str = "", *, ret: bool | None = None
     Args:
         name: of the system call, ``read``; "" takes it from SEC(ksyscall/NAME).
         ret: at its return; None takes it from SEC(kretsyscall/NAME).
+
+    Raises:
+        AttachError: there is no such system call, or its function cannot be traced.
+
+    Kernel: as attach_kprobe(), 4.1.
     """
     name = name or program.spec.target
     ret = program.spec.section.startswith("kret") if ret is None else ret
@@ -139,7 +145,7 @@ def attach_kprobe_multi(
     Args:
         functions: their names, or a shell pattern (``tcp_*``); none takes it from SEC(kprobe.multi/PATTERN).
         ret: at their returns; None takes it from SEC(kretprobe.multi...).
-        cookies: one for each name.
+        cookies: one for each name, 64 bits each.
         kind: ``kprobe_multi``, or ``perf_link``, ``perf_ioctl``, ``tracefs`` to take that way only.
 
     Raises:

@@ -210,6 +210,9 @@ def attach_netkit(
         peer: what the peer sends; None takes it from SEC(netkit/...).
         before, after, first: as for attach_tc().
 
+    Raises:
+        AttachError: it is no netkit device, or not the primary of its pair, or the kernel refused.
+
     Kernel: 6.7, 35dfaad7188c.
     """
     peer = program.spec.section == "netkit/peer" if peer is None else peer

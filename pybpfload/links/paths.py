@@ -9,7 +9,7 @@ import shutil
 import struct
 from collections.abc import Iterator
 
-from pybpfload.errors import UnsupportedError, printable
+from pybpfload.errors import ObjectError, printable
 
 __all__ = ["debug_root", "mapped_at", "resolve"]
 
@@ -28,7 +28,7 @@ def resolve(path: str, pid: int = -1) -> str:
         pid: whose files: its mount namespace, and for names what it has mapped. -1 is this process's.
 
     Raises:
-        UnsupportedError: nothing has this name; says where it was looked for.
+        ObjectError: nothing has this name; says where it was looked for.
         ProcessLookupError: there is no such process.
     """
     root = debug_root(pid)
@@ -53,7 +53,7 @@ def resolve(path: str, pid: int = -1) -> str:
         program = shutil.which(path)
         if program:
             return root + program if os.path.exists(root + program) else program
-    raise UnsupportedError(f"file `{printable(path)}` (looked for in {', '.join(tried)})")
+    raise ObjectError(f"no file `{printable(path)}` (looked for in {', '.join(tried)})")
 
 
 def debug_root(pid: int) -> str:

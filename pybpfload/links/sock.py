@@ -34,6 +34,9 @@ def attach_netns(program: Program, netns: Place = OWN_NETNS, *, kind: str | None
             thread's by default.
         kind: ``netns_link`` or ``prog_attach`` (flow_dissector) to take that way only.
 
+    Raises:
+        AttachError: it is no network namespace, or the kernel refused; without links, any but this thread's own.
+
     Kernel: flow_dissector 4.20, d58e468b1112, links 5.8, 7f045a49fee0; sk_lookup 5.9, e9ddbb7707ff.
     """
     spec = program.spec
@@ -58,7 +61,11 @@ def attach_sockmap(program: Program, map: Map, *, kind: str | None = None) -> Li
     """A sockmap or sockhash, for all sockets in it: sk_skb, sk_msg.
 
     Args:
+        map: of type SOCKMAP or SOCKHASH; the program runs for sockets that are put in later, too.
         kind: ``sockmap_link`` or ``prog_attach`` to take that way only.
+
+    Raises:
+        AttachError: the map has such a program already, or the kernel refused.
 
     Kernel: 4.14, 174a79ff9515; links 6.10, 699c23f02c65.
     """
@@ -86,6 +93,9 @@ def attach_netfilter(
         priority: among the hook's other users, the lowest first; neither the lowest nor the highest number.
         defragment: fragments arrive put together.
 
+    Raises:
+        AttachError: there is no such hook, another program has this priority, or the kernel refused.
+
     Kernel: 6.4, 84601d6ee68a; defragmentation 6.6, 91721c2d02d3.
     """
     target = f"netfilter {family} {hook} at priority {priority}"
@@ -105,7 +115,11 @@ def attach_netfilter(
 def attach_socket(program: Program, sock: int | HasFileno) -> Link:
     """One socket: a filter of what it receives, or (sk_reuseport) who of a group receives.
 
-    The link has a descriptor of its own, so the socket may be closed first.
+    Args:
+        sock: a socket, or the number of its descriptor. The link has one of its own, so it may be closed first.
+
+    Raises:
+        AttachError: it is no socket, or the kernel refused.
 
     Kernel: 3.19, 89aa075832b0; reuseport 4.19, 8217ca653ec6.
     """

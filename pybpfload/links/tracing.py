@@ -21,7 +21,14 @@ __all__ = ["attach_freplace", "attach_raw_tracepoint", "attach_tracepoint", "att
 
 
 def attach_raw_tracepoint(program: Program, target: str | None = None, cookie: int = 0) -> Link:
-    """A raw tracepoint by its name; None takes it from the program's SEC().
+    """A raw tracepoint.
+
+    Args:
+        target: its name, ``sys_enter``; None takes it from SEC(raw_tp/NAME).
+        cookie: 64 bits that bpf_get_attach_cookie() gives to the program.
+
+    Raises:
+        AttachError: there is no such tracepoint, or this kernel has no cookies here.
 
     Kernel: 4.17, c4f6699dfcb8; cookies 6.10, 68ca5d4eebb8.
     """
@@ -67,6 +74,12 @@ def attach_tracing(program: Program, cookie: int = 0) -> Link:
 
     BPF_RAW_TRACEPOINT_OPEN does it on every kernel; a cookie needs BPF_LINK_CREATE.
 
+    Args:
+        cookie: 64 bits that bpf_get_attach_cookie() gives to the program.
+
+    Raises:
+        AttachError: the function cannot be patched now, or this kernel has no cookies here.
+
     Kernel: 5.5, fec56f5890d9; lsm 5.7, 9e4e01dfd325; cookies 6.0, 2fcc82411e74 (tp_btf 6.10).
     """
     spec = program.spec
@@ -89,6 +102,10 @@ def attach_freplace(program: Program, target: Program | None = None, function: s
     Args:
         target: another program than the one it was loaded for, with a function of the same type.
         function: in `target`; "" takes the name from SEC(freplace/FUNCTION).
+        cookie: 64 bits that bpf_get_attach_cookie() gives to the program.
+
+    Raises:
+        AttachError: `target` has no such function, its type is another, or it is replaced already.
 
     Kernel: 5.6, be8704ff07d2; other targets 5.10, 4a1e7c0c63e0.
     """
@@ -107,9 +124,17 @@ def attach_freplace(program: Program, target: Program | None = None, function: s
 
 
 def attach_tracepoint(program: Program, category: str, name: str, cookie: int = 0, *, kind: str | None = None) -> Link:
-    """A tracepoint by category and name, through a perf event: ``perf_link``, or ``perf_ioctl``.
+    """A tracepoint by category and name, through a perf event.
 
-    Kernel: 4.7, 98b5c2c65c29. Needs tracefs to be mounted.
+    Args:
+        category, name: as in ``/sys/kernel/tracing/events/CATEGORY/NAME``.
+        cookie: 64 bits that bpf_get_attach_cookie() gives to the program (5.15).
+        kind: ``perf_link`` or ``perf_ioctl`` to take that way only.
+
+    Raises:
+        AttachError: there is no such tracepoint, tracefs is not mounted, or the kernel refused.
+
+    Kernel: 4.7, 98b5c2c65c29; links 5.15, b89fbfbb854c.
     """
     target = f"tracepoint {category}/{name}"
     try:

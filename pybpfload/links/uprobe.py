@@ -10,7 +10,7 @@ from typing import NamedTuple
 from pybpfload._sys import bpf, perf, tracefs
 from pybpfload._sys import links as sys_links
 from pybpfload._sys.fd import Fd
-from pybpfload.errors import AttachError, BpfError, UnsupportedError
+from pybpfload.errors import AttachError, BpfError, ObjectError, UnsupportedError, printable
 from pybpfload.links import paths
 from pybpfload.links.base import Link, Undo, run_all
 from pybpfload.links.event import attach_events, wants
@@ -61,6 +61,7 @@ def attach_uprobe(
         offset: in bytes from the function's first.
         ret: at its return instead of its entry; None takes it from SEC(uretprobe...).
         pid: one process, whose mount namespace `path` then means (0: this process), or -1 for all.
+        cookie: 64 bits that bpf_get_attach_cookie() gives to the program (5.15).
         semaphore: offset in the file of a counter that the kernel raises meanwhile.
         kind: ``uprobe_multi``, ``perf_link``, ``perf_ioctl`` or ``tracefs`` to take that way only.
 
@@ -113,6 +114,8 @@ def attach_uprobe_multi(
         symbols: functions, or a shell pattern: ``SSL_*``.
         offsets: in the file, instead of `symbols`.
         semaphores, cookies: one for each function.
+        ret: at their returns; None takes it from SEC(uretprobe.multi...).
+        pid, kind: as for attach_uprobe().
 
     Raises:
         AttachError: one of the functions is not there, or the kernel refused.
@@ -144,7 +147,7 @@ def _offsets(path: str, symbols: str | Sequence[str], root: str) -> list[int]:
             return file.offsets([symbols])
         found = file.matching(symbols)
         if not found:
-            raise UnsupportedError(f"function like `{symbols}` in {path}")
+            raise ObjectError(f"{path}: no function like `{printable(symbols)}`")
         return list(found.values())
 
 

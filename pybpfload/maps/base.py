@@ -168,7 +168,10 @@ class Map:
         return int(sys_maps.info(self.fileno()).id)
 
     def info(self) -> MapInfo:
-        """What the kernel says about it, now."""
+        """What the kernel says about it, now.
+
+        Kernel: 4.13, 1e2709769086.
+        """
         raw = sys_maps.info(self.fileno())
         with open(f"/proc/self/fdinfo/{self.fileno()}") as file:
             more = dict(line.split(":", 1) for line in file if ":" in line)

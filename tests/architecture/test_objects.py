@@ -14,7 +14,7 @@ from tests.support.sources import ROOT
 
 TOOL = "tools/build_objects.py"
 # All that takes part in making the objects, and the objects.
-PARTS = ("bpf", "tests/data", TOOL)
+PARTS = ("bpf", "tests/data", "examples", TOOL)
 
 
 def build_objects(option: str, root: Path = ROOT) -> subprocess.CompletedProcess[str]:

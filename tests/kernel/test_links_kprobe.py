@@ -164,7 +164,7 @@ def trampolines(*programs):
 
 
 @needs("fentry", "fexit")
-@uses("prog:tracing", "link:tracing")
+@uses("link:tracing")
 def test_fentry_and_fexit_count():
     """Both of the same function."""
     with trampolines("on_entry", "on_return") as obj:

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.kernel
 
 
 @needs("iter")
-@uses("link:iter")
+@uses("prog:tracing", "link:iter")
 def test_iterator_is_a_readable_file():
     """Each open() is a new run; this process is among the tasks."""
     with only("iterators", "tasks") as obj, pybpfload.attach_iter(obj.programs["tasks"]) as link:

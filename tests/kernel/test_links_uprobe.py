@@ -226,7 +226,7 @@ def test_uprobe_multi_takes_patterns_and_returns():
             LIBC.getpgid(0)
             LIBC.getsid(0)
         assert obj.variables["hits"] == 2
-        with pytest.raises(AttachError, match=r"function like `nosuch\*`"):
+        with pytest.raises(AttachError, match=r"no function like `nosuch\*`"):
             pybpfload.attach_uprobe_multi(obj.programs["multi_return"], libc_path(), "nosuch*")
         with pytest.raises(AttachError, match="2 cookies for 1 functions"):
             pybpfload.attach_uprobe_multi(obj.programs["multi_return"], libc_path(), ["getpgid"], cookies=[1, 2])

@@ -9,7 +9,7 @@ import re
 
 EXPLAINED = {
     "undefined symbols": r"only libbpf refuses the object: .*nowhere",
-    "legacy maps": r"only libbpf refuses the object: .*(legacy map definitions in|bad map relo against .* in section) 'maps",
+    "legacy maps": r"only libbpf refuses the object: .*(legacy map|bad map relo).* in (section )?'maps",
     "static functions": r"only libbpf refuses the object: .* is static and not supported",
     "unused externs": r"only libbpf refuses the object: .*extern .*(not found in|not resolved)",
     "freplace": r"only we refuse: .*load\(\) has to know whose function",

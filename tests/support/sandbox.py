@@ -82,6 +82,13 @@ def bpffs(folder: Path) -> Iterator[Path]:
         subprocess.run(["umount", str(folder)], check=True)
 
 
+def mount_bpffs() -> None:
+    """/sys/fs/bpf as users have it, where nothing has mounted it yet."""
+    with open("/proc/mounts") as mounts:
+        if not any(line.split()[1:3] == ["/sys/fs/bpf", "bpf"] for line in mounts):
+            subprocess.run(["mount", "-t", "bpf", "bpf", "/sys/fs/bpf"], check=True)
+
+
 def own_probes() -> list[str]:
     """What this process has left in the probe files of tracefs."""
     found = []

@@ -9,13 +9,13 @@ tools/gen_support.py makes docs/support.md of it.
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import IO
 
 import pytest
 
 from pybpfload import features
+from pybpfload.kconfig import kernel_version
 
 
 def add_option(parser: pytest.Parser) -> None:
@@ -41,7 +41,8 @@ class SupportLog:
 
     def __init__(self, file: IO[str]) -> None:
         self._file = file
-        self._write(kernel=os.uname().release)
+        version = kernel_version()
+        self._write(kernel=f"{version >> 16}.{version >> 8 & 255}.{version & 255}")
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item):

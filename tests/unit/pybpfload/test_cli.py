@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from pybpfload._version import __version__
-from pybpfload.cli import COMMANDS
+from pybpfload.cli import COMMANDS, load_command
 from tests.support.commands import run
 from tests.support.objects import DATA, path_of
 from tests.support.sources import ROOT
@@ -66,10 +66,10 @@ def test_main_help_names_every_command(capsys):
     """The registry is what the help shows."""
     result = run(capsys, "--help")
     assert result.code == 0
-    assert [command.name for command in COMMANDS] == ["info", "btf", "relocs"]
-    for command in COMMANDS:
+    assert [command.name for command in map(load_command, COMMANDS)] == list(COMMANDS)
+    for command in map(load_command, COMMANDS):
         assert f"{command.name} " in result.out
-        assert command.help in result.out.replace("\n" + " " * 13, " ")
+        assert command.help in " ".join(result.out.split())
         assert run(capsys, command.name, "--help").code == 0
 
 
@@ -78,7 +78,7 @@ def test_main_version(capsys):
     assert run(capsys, "--version").out == f"pybpfload {__version__}\n"
 
 
-@pytest.mark.parametrize("command", ["info", "btf", "relocs"])
+@pytest.mark.parametrize("command", ["info", "btf", "relocs", "load"])
 def test_command_on_a_missing_file_says_which(command, capsys, tmp_path):
     """One line, exit code 1."""
     path = tmp_path / "no\nsuch.o"
@@ -90,7 +90,7 @@ def test_command_on_a_missing_file_says_which(command, capsys, tmp_path):
 @pytest.mark.parametrize(
     "content", [b"", b"x", b"\x7fELF", b"\x7fELF\x02\x01" + bytes(200), b"\x9f\xeb\x01\x00" + bytes(9)]
 )
-@pytest.mark.parametrize("command", ["info", "btf", "relocs"])
+@pytest.mark.parametrize("command", ["info", "btf", "relocs", "load"])
 def test_command_on_no_object_is_one_line_and_exit_code_one(command, content, capsys, tmp_path):
     """Whatever the file is, the error names it."""
     path = tmp_path / "file.o"
@@ -199,3 +199,11 @@ def test_module_on_a_terminal_without_unicode_escapes(tmp_path):
     out, err = (running := process("info", path, env={"PYTHONIOENCODING": "ascii"})).communicate(timeout=60)
     assert (running.returncode, err) == (0, b"")
     assert rb"pl\xe4i" in out
+
+
+def test_command_without_stdout_says_so():
+    """`>&-`: there is nothing to write to, and that is no traceback."""
+    command = [sys.executable, "-m", "pybpfload", "info", str(path_of("maps"))]
+    shell = ["sh", "-c", 'exec "$@" >&-', "sh", *command]
+    done = subprocess.run(shell, cwd=ROOT, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "pybpfload: no standard output to write to\n")
