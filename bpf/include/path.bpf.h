@@ -54,6 +54,20 @@ __noinline __u64 append_name(__u64 entry, __u64 at)
 }
 
 /*
+ * The same for the empty name behind the last one. It is a global function, too, because verifiers
+ * before 5.11 forget the bounds of what the compiler puts on the stack, as it would in the caller.
+ */
+__noinline __u64 append_end(__u64 at)
+{
+	union ct_event *event = scratch_event();
+
+	if (!event || at >= sizeof(*event))
+		return at;
+	*((char *)event + at) = '\0';
+	return at + 1;
+}
+
+/*
  * Writes the names from `dentry` up to the root of the current task into scratch_event(), `at` bytes
  * from its beginning; returns where they end. `at` is at most sizeof(union ct_event) -
  * CT_PATH_SIZE. What does not fit is left out, and so is the empty name that says that it is all.
@@ -64,7 +78,6 @@ static __always_inline __u64 append_path(struct vfsmount *mount, struct dentry *
 	struct dentry *root = BPF_CORE_READ(task, fs, root.dentry);
 	struct vfsmount *root_mount = BPF_CORE_READ(task, fs, root.mnt);
 	__u64 offset = bpf_core_field_offset(struct mount, mnt);
-	union ct_event *event;
 
 	for (int i = 0; i < CT_MAX_DEPTH; i++) {
 		struct dentry *entry = dentry;
@@ -93,12 +106,7 @@ static __always_inline __u64 append_path(struct vfsmount *mount, struct dentry *
 	}
 	return at;
 complete:
-	event = scratch_event();
-	if (event && at < sizeof(*event)) {
-		((char *)event)[at] = '\0';
-		at++;
-	}
-	return at;
+	return append_end(at);
 }
 
 /*

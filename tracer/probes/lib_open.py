@@ -2,7 +2,7 @@
 """Calls of dlopen() by name, those that fail too.
 
 The function is in the C library, so each copy of one that runs is attached to: that of this host, and those of
-containers, old and new. A new one is looked for when a program begins in a root directory that is not known yet.
+containers, old and new. A new one is looked for when a program begins whose executable is not known yet.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FUNCTION = "dlopen"
 # glibc has had it in libdl until 2.34; musl is one file that is the dynamic loader, too.
 C_LIBRARY = re.compile(r"/(?:lib(?:c|dl)(?:\.so\.[62]|-2\.[0-9]+\.so|\.so)|ld-musl-[^/]+\.so\.1)$")
 
-# Files of C libraries and root directories that are remembered: containers come and go, memory stays.
+# Files that are remembered: containers come and go, memory stays.
 CAPACITY = 1024
 
 FileKey = tuple[tuple[int, int], int]
@@ -37,12 +37,12 @@ class Known:
 
     Attributes:
         files: C libraries by device and inode, attached to or without the function.
-        roots: root directories of processes by device and inode.
+        programs: executables by device and inode, whose C library is known.
     """
 
     def __init__(self) -> None:
         self.files: set[FileKey] = set()
-        self.roots: set[tuple[int, int]] = set()
+        self.programs: set[tuple[int, int]] = set()
 
 
 def attach(context: Context) -> None:
@@ -53,15 +53,15 @@ def attach(context: Context) -> None:
 
 
 def on_event(context: Context, event: Event) -> None:
-    """To that of a new container."""
+    """To that of a new program, if it is another one: in a new container, for one."""
     _look_at(context, context.state, event.fields["pid"])
 
 
 def _look_at(context: Context, known: Known, pid: int) -> None:
     try:
-        status = os.stat(f"/proc/{pid}/root/")
-        root = (status.st_dev, status.st_ino)
-        if root in known.roots or len(known.files) >= CAPACITY:
+        status = os.stat(f"/proc/{pid}/exe")
+        program = (status.st_dev, status.st_ino)
+        if program in known.programs or len(known.files) >= CAPACITY:
             return
         found = [mapping for mapping in executable_mappings(pid) if C_LIBRARY.search(mapping.path)]
     except (OSError, TracerError):
@@ -72,8 +72,10 @@ def _look_at(context: Context, known: Known, pid: int) -> None:
             known.files.add(key)
             _attach_to(context, pid, mapping)
     # The loader maps the C library a little after the program has begun.
-    if found and len(known.roots) < CAPACITY:
-        known.roots.add(root)
+    if found:
+        if len(known.programs) >= CAPACITY:
+            known.programs.clear()
+        known.programs.add(program)
 
 
 def _attach_to(context: Context, pid: int, mapping: Mapping) -> None:

@@ -14,6 +14,7 @@ CAP_BPF = 39
 
 CAP_DAC_READ_SEARCH = 2
 CAP_SYS_PTRACE = 19
+CAP_CHECKPOINT_RESTORE = 40
 
 NEEDED = {"CAP_BPF": CAP_BPF, "CAP_PERFMON": CAP_PERFMON}
 
@@ -23,8 +24,9 @@ WISHED = {
     "CAP_DAC_READ_SEARCH": (CAP_DAC_READ_SEARCH, "libraries that only their owner may read are not looked into"),
 }
 
-# All that is of use once the probes are on: libraries that appear later are attached to, /proc is read, counters too.
-KEPT = sum(1 << bit for bit in (CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH))
+# All that is of use once the probes are on: libraries that appear later are attached to, /proc is read, counters too;
+# the last one opens files in /proc/PID/map_files, which deleted libraries are read through.
+KEPT = sum(1 << bit for bit in (CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH, CAP_CHECKPOINT_RESTORE))
 
 
 def effective(status: str = "/proc/self/status") -> int:
