@@ -119,17 +119,21 @@ def read_open_strings(raw: bytes) -> tuple[str, str | None]:
     return read_text(first), read_names(names)
 
 
-_open_strings = Known(read_open_strings, KEPT, KEPT_SIZE)
+def read_failed_strings(raw: bytes) -> tuple[str, str | None]:
+    """The same of an open that failed: there is no file, but where it would have been."""
+    asked, found = read_open_strings(raw)
+    if asked.startswith("/"):
+        return asked, asked
+    return asked, None if found is None else posixpath.join(found, asked)
+
+
+_opened = Known(read_open_strings, KEPT, KEPT_SIZE)
+_failed = Known(read_failed_strings, KEPT, KEPT_SIZE)
 
 
 def split_open_strings(fields: Fields, raw: bytes) -> None:
     """The name that the caller gave, and where the file lies or should have been."""
-    asked, found = _open_strings[raw]
-    if fields["result"]:
-        if asked.startswith("/"):
-            found = asked
-        elif found is not None:
-            found = posixpath.join(found, asked)
+    asked, found = (_failed if fields["result"] else _opened)[raw]
     # open_by_handle_at() takes no name.
     fields["path"] = asked or found or ""
     fields["file_path"] = found
@@ -177,7 +181,7 @@ SEMANTICS = {
     "ct_exit_code": Semantic(),
     "ct_signal": Semantic(),
     "ct_inode": Semantic(),
-    "ct_device": Semantic(read_device),
+    "ct_device": Semantic(Known(read_device, KEPT).__getitem__),
     "ct_mode": Semantic(),
     "ct_address": Semantic(),
     "ct_asked": Semantic(read_text, "path"),

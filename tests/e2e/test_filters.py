@@ -87,6 +87,7 @@ def started(settings):
     manager = EbpfManager.create(PROBES, settings, Log(NOTES, io.StringIO()))
     manager.load_programs()
     manager.attach_programs()
+    assert not manager.skipped
     return manager
 
 

@@ -6,12 +6,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Callable
 
 from tracer.catalog.libraries import soname_version
+from tracer.model import KINDS
 from tracer.proc.container import ContainerTable
 from tracer.proc.libfile import LibraryFiles
 
 if TYPE_CHECKING:
     from tracer.model import Event, Fields
     from tracer.proc.table import ProcessTable
+
+
+# How many processes are remembered here.
+RECENT = 256
+
+# Kinds of events after which a process is not what it was, or is not alone.
+CHANGES = frozenset(kind.name for kind in KINDS if kind.ends or kind.image or kind.child)
 
 
 def enrich(processes: ProcessTable) -> Callable[[Event], Event | None]:
@@ -21,8 +29,22 @@ def enrich(processes: ProcessTable) -> Callable[[Event], Event | None]:
     """
     containers = ContainerTable()
     files = LibraryFiles()
+    # What both tables said last: most events come from few processes, and need not ask again.
+    recent: dict[tuple[int, int, int], tuple[str | None, str]] = {}
 
     def stage(event: Event) -> Event | None:
+        fields, kind = event.fields, event.kind
+        pid, start_ns, cgroup = fields["pid"], fields["start_time"], fields["cgroup"]
+        known = recent.get((pid, start_ns, cgroup))
+        if known and kind.name not in CHANGES:
+            fields["container"], fields["exe"] = known
+        else:
+            ask(event)
+        if kind.library and "inode" in fields:
+            _describe_library(files, fields)
+        return None if kind.hidden else event
+
+    def ask(event: Event) -> None:
         fields, kind = event.fields, event.kind
         pid, start_ns, cgroup = fields["pid"], fields["start_time"], fields["cgroup"]
         container = containers.find(pid, start_ns, cgroup)
@@ -39,9 +61,10 @@ def enrich(processes: ProcessTable) -> Callable[[Event], Event | None]:
             child, child_start_ns = fields["child"], fields["child_start_time"]
             processes.forked(pid, start_ns, child, child_start_ns)
             containers.forked((pid, start_ns), (child, child_start_ns), cgroup)
-        elif "inode" in fields and kind.library:
-            _describe_library(files, fields)
-        return None if kind.hidden else event
+        if kind.ends or kind.image or len(recent) >= RECENT:
+            recent.clear()
+        elif fields["exe"] is not None and processes.remembers:
+            recent[pid, start_ns, cgroup] = fields["container"], fields["exe"]
 
     return stage
 

@@ -43,6 +43,11 @@ class ProcessTable:
         self._capacity = capacity if sees_exec else 0
         self._known: OrderedDict[Key, str | None] = OrderedDict()
 
+    @property
+    def remembers(self) -> bool:
+        """Whether an answer holds until the process executes something else, or ends."""
+        return self._capacity > 0
+
     def __len__(self) -> int:
         return len(self._known)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+import pytest
+
 from tests.unit.tracer import events
 from tracer.pipeline.classify import classify
 from tracer.pipeline.enrich import enrich
@@ -12,10 +14,14 @@ from tracer.pipeline.enrich import enrich
 class Table:
     """Answers with the question."""
 
+    remembers = True
+
     def __init__(self):
         self.forks = []
+        self.asked = 0
 
     def executable(self, *question):
+        self.asked += 1
         return ("executable", *question)
 
     def executed(self, *question):
@@ -72,3 +78,14 @@ def test_classify_drops_a_library_that_only_looks_alike():
     assert classify(events.lib_load("/usr/lib/libssl_helper.so")) is None
     assert classify(events.lib_open("libnss_files.so.2")) is None
     assert classify(events.lib_open(os.path.join("x", "libssl.so.3"))).fields["library_name"] == "libssl"
+
+
+@pytest.mark.parametrize(("remembers", "asked"), [(True, 2), (False, 4)])
+def test_table_is_asked_again_only_after_a_change(remembers, asked):
+    """Two opens, an exec, two opens: what a process runs holds until it executes something else."""
+    table = Table()
+    table.remembers = remembers
+    stage = enrich(table)
+    for make in (events.file_open, events.file_open, events.process_exec, events.file_open, events.file_open):
+        stage(make())
+    assert table.asked == asked
