@@ -62,6 +62,8 @@ APPLICATION_LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (
         (
             "tracer.model",
+            "tracer.documents",
+            "tracer.schema",
             "tracer.catalog",
             "tracer.objects",
             "tracer.known",

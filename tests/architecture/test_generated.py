@@ -14,7 +14,7 @@ from tracer.commands import COMMANDS
 BASH = ROOT / "share" / "bash-completion" / "completions" / "crypto-tracer"
 
 
-@pytest.mark.parametrize("tool", ["tools/gen_cli.py"])
+@pytest.mark.parametrize("tool", ["tools/gen_cli.py", "tools/gen_events.py"])
 def test_generated_files_are_fresh(tool):
     """Run the tool, and commit what it writes."""
     done = subprocess.run([sys.executable, ROOT / tool, "--check"], capture_output=True, text=True, check=False)

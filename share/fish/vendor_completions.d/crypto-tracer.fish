@@ -50,7 +50,7 @@ function _shtab_crypto_tracer_using
   test "$_shtab_crypto_tracer_cmdpath" = "$argv"
 end
 
-set -g _shtab_crypto_tracer_commands monitor files help version
+set -g _shtab_crypto_tracer_commands monitor files schema help version
 set -g _shtab_crypto_tracer_opts_with_value --cgroup --config --container --duration --file --format --library --name --output --pid --uid -F -d -f -l -n -o -p
 
 complete -c crypto-tracer -e
@@ -92,6 +92,11 @@ complete -c crypto-tracer -n '_shtab_crypto_tracer_using files' -s d -l duration
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using files' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'take options from this TOML (or JSON) file'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using files' -s v -l verbose -d 'tell more on stderr'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using files' -s q -l quiet -d 'only warnings and errors on stderr'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using; and test $_shtab_crypto_tracer_npos -eq 0' -a schema -d 'Print the JSON Schema of events and documents.'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using schema' -s o -l output -xka "(__fish_complete_path (commandline -ct))" -d 'to this file: lines are appended, a document replaces it'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using schema' -s h -l help -d 'show this help and end'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using schema' -s v -l verbose -d 'tell more on stderr'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using schema' -s q -l quiet -d 'only warnings and errors on stderr'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using; and test $_shtab_crypto_tracer_npos -eq 0' -a help -d 'Show the help of a command, or that of the program.'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using help' -s h -l help -d 'show this help and end'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using help' -s v -l verbose -d 'tell more on stderr'
