@@ -31,12 +31,13 @@ in the tests is checked against it. `tools/gen_events.py` writes this page.
 
 Members may be added in any version; none goes, or changes what it means, without a new major version.
 
-**Text** can hold any bytes: names of files do. JSON has what is no UTF-8 as lone surrogates (`\\udcff` for the byte 0xff),
-as Python's `surrogateescape` has it: `os.fsencode` gives the bytes back. jq reads them as U+FFFD. All output is ASCII, and
-control characters are always escapes.
+**Text** can hold any bytes: names of files do. JSON has what is no UTF-8 as lone surrogates (`\\udcff` for the byte
+0xff), as Python's `surrogateescape` has it: `os.fsencode` gives the bytes back. jq reads them as U+FFFD. All output is
+ASCII, and control characters are always escapes.
 
 **CSV** has the same escapes in its cells, and a backslash is `\\\\`. A cell that a spreadsheet would take for a formula
-begins with an escape (`\\u003d` for `=`). In Python, `json.loads('"' + cell.replace('"', '\\\\"') + '"')` gives the text back.
+begins with an escape (`\\u003d` for `=`). In Python,
+`json.loads('"' + cell.replace('"', '\\\\"') + '"')` gives the text back.
 
 **Private** parts are hidden before anything is written, unless `--no-redact` is given: `/home/USER/`, `--password=***`.
 """

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 COMMANDS = (
     ("monitor", "show events as they happen"),
     ("files", "show which certificates, keys and keystores are opened"),
+    ("snapshot", "sum up what runs now; needs no BPF and no privilege"),
     ("schema", "print the JSON Schema of all that is printed"),
     ("help", "show the help of a command"),
     ("version", "show the version, and what it runs on"),

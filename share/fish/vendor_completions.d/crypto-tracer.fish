@@ -50,7 +50,7 @@ function _shtab_crypto_tracer_using
   test "$_shtab_crypto_tracer_cmdpath" = "$argv"
 end
 
-set -g _shtab_crypto_tracer_commands monitor files schema help version
+set -g _shtab_crypto_tracer_commands monitor files snapshot schema help version
 set -g _shtab_crypto_tracer_opts_with_value --cgroup --config --container --duration --file --format --library --name --output --pid --uid -F -d -f -l -n -o -p
 
 complete -c crypto-tracer -e
@@ -92,6 +92,23 @@ complete -c crypto-tracer -n '_shtab_crypto_tracer_using files' -s d -l duration
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using files' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'take options from this TOML (or JSON) file'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using files' -s v -l verbose -d 'tell more on stderr'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using files' -s q -l quiet -d 'only warnings and errors on stderr'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using; and test $_shtab_crypto_tracer_npos -eq 0' -a snapshot -d 'Write what runs now: crypto libraries, open crypto files, cryptography of the kernel.'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using snapshot' -s p -l pid -x -d 'this process; N,M for several'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using snapshot' -s n -l name -x -d 'part of a thread'"'"'s name; or '"'"'*'"'"' and '"'"'?'"'"' for the whole name'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using snapshot' -s l -l library -x -d 'part of a library'"'"'s path, or a pattern: '"'"'libssl*'"'"''
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using snapshot' -s F -l file -x -d 'file name '"'"'*.pem'"'"', path '"'"'/etc/ssl/*'"'"', or directory /etc/ssl'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using snapshot' -l uid -x -d 'this user, by name or number'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using snapshot' -l cgroup -xka "(__fish_complete_path (commandline -ct))" -d 'this control group and those below it: system.slice'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using snapshot' -l container -x -d 'beginning of a container'"'"'s id, or a pattern; '"'"'*'"'"' for any'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using snapshot' -l follow-children -d 'with --pid or --name: what these start, too'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using snapshot' -s o -l output -xka "(__fish_complete_path (commandline -ct))" -d 'to this file: lines are appended, a document replaces it'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using snapshot' -s f -l format -xka "json-stream json-lines json-array json-pretty summary csv" -d 'json-stream json-lines json-array json-pretty summary csv'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using snapshot' -l no-redact -d 'show home directories and secrets in arguments'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using snapshot' -s h -l help -d 'show this help and end'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using snapshot' -s d -l duration -x -d 'end after so many seconds; 0: at Ctrl-C'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using snapshot' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'take options from this TOML (or JSON) file'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using snapshot' -s v -l verbose -d 'tell more on stderr'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using snapshot' -s q -l quiet -d 'only warnings and errors on stderr'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using; and test $_shtab_crypto_tracer_npos -eq 0' -a schema -d 'Print the JSON Schema of events and documents.'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using schema' -s o -l output -xka "(__fish_complete_path (commandline -ct))" -d 'to this file: lines are appended, a document replaces it'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using schema' -s h -l help -d 'show this help and end'
