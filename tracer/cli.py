@@ -169,7 +169,8 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace | int:
     if not given.command:
         raise UsageError("no command", hint=f"{PROGRAM} monitor shows what happens; see {PROGRAM} --help")
     if rest is not None:
-        given.rest = [*getattr(given, "rest", ()), *rest]
+        begun = getattr(given, "rest", [])
+        given.rest = [*begun, *(["--"] if begun else []), *rest]
     return complete(load_command(given.command), given)
 
 

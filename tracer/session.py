@@ -23,14 +23,18 @@ import pybpfload
 from pybpfload.errors import BpfError
 from tracer.errors import ReaderGoneError, TracerError
 from tracer.manager import BATCH, EbpfManager
-from tracer.pipeline import build_pipeline, run_pipeline
+from tracer.pipeline import build_known, build_pipeline, run_pipeline
+from tracer.present import PRESENT, PRIVATE
 from tracer.probes import PROBES
 from tracer.probes.process_exec import PROCESS_EXEC
 from tracer.proc import capabilities
 from tracer.proc.table import ProcessTable
 from tracer.proc.target import Targets, in_pid_namespace
-from tracer.sinks import is_document, make_sink
+from tracer.proc.tree import descendants
+from tracer.sinks import is_document
 from tracer.sinks.output import open_output
+from tracer.sinks.recording import recording
+from tracer.view import View
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -66,26 +70,6 @@ OPTIONAL = {
 }
 
 
-class View:
-    """How the events of a run are shown. Commands have their own, if it is not as events.
-
-    Attributes:
-        document: whether it is one document, whatever the format.
-    """
-
-    document = False
-
-    def make_sink(self, format: str, output: Output) -> Sink:
-        """What takes the events."""
-        return make_sink(format, output)
-
-    def begin(self, sink: Sink, stages: Stages) -> None:
-        """All probes are on, and nothing has been taken yet."""
-
-    def end(self, stats: Stats) -> None:
-        """All has been taken."""
-
-
 def has_terminal() -> bool:
     """Whether this process has a terminal that can stop it."""
     try:
@@ -117,10 +101,18 @@ class Session:
         options: duration, format, output and words; started is when the program began, by the monotonic clock.
         selection: what to watch, and what of it to show.
         view: how to show it; the format of the options if there is none.
+        whole_tree: whether the run lasts until descendants have ended, too, if these are watched.
     """
 
     def __init__(
-        self, options: Namespace, log: Log, stop: Stop, selection: Selection, view: View | None = None
+        self,
+        options: Namespace,
+        log: Log,
+        stop: Stop,
+        selection: Selection,
+        view: View | None = None,
+        *,
+        whole_tree: bool = True,
     ) -> None:
         self._options = options
         self._log = log
@@ -129,6 +121,7 @@ class Session:
         self._left = 0
         self._selection = selection
         self._settings = selection.settings
+        self._whole_tree = whole_tree and bool(self._settings.tree)
         self._view = view or View()
         self._terminal = has_terminal()
 
@@ -145,9 +138,9 @@ class Session:
         document = view.document or is_document(options.format)
         with (
             EbpfManager.create(probes_for(selection.kinds), self._settings, self._log) as manager,
-            Targets(selection.roots, tree=bool(self._settings.tree)) as target,
+            Targets(selection.roots, tree=self._whole_tree) as target,
             open_output(options.output, self._is_over, document=document) as output,
-            view.make_sink(options.format, output) as sink,
+            recording(options.record, view.make_sink(options, output)) as sink,
         ):
             self._stop.reopens = output.is_file
             manager.load_programs()
@@ -183,7 +176,9 @@ class Session:
         processes = ProcessTable(sees_exec=PROCESS_EXEC.name in attached)
         processes.look_around()
         stages = build_pipeline(self._settings, processes, manager.private, self._selection, self._options.words)
-        self._view.begin(sink, stages)
+        private = {PRESENT: PRIVATE, **manager.private}
+        settings = self._settings._replace(tree=tuple(descendants(self._settings.tree)))
+        self._view.begin(sink, build_known(settings, private, self._selection, self._options.words))
         began = time.monotonic()
         if self._options.duration:
             self._ends_at = began + self._options.duration
@@ -244,7 +239,7 @@ class Session:
             self._log.warning(f"{self._left} events were left: no time to write them")
 
     def _summarise(self, stats: Stats, sink: Sink, output: Output, took_s: float) -> None:
-        self._view.end(stats)
+        self._view.end(stats.missing)
         text = f"{sink.written} events in {took_s:.1f} s, {stats.dropped} lost"
         if stats.undecodable:
             text += f", {stats.undecodable} not readable"

@@ -54,7 +54,9 @@ LIBRARY_LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
 APPLICATION_LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("tracer.__main__", "tracer.cli"),),
     (("tracer.commands",),),
-    (("tracer.session",), ("tracer.snapshot",)),
+    (("tracer.session",), ("tracer.snapshot",), ("tracer.replay",), ("tracer.child",)),
+    (("tracer.view",),),
+    (("tracer.present",), ("tracer.profile",)),
     (("tracer.manager", "tracer.loaded", "tracer.accounting"),),
     (("tracer.options", "tracer.config"),),
     (("tracer.pipeline",), ("tracer.sinks",), ("tracer.decode",), ("tracer.probes",)),

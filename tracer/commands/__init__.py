@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 COMMANDS = (
     ("monitor", "show events as they happen"),
     ("files", "show which certificates, keys and keystores are opened"),
+    ("libs", "list crypto libraries that are loaded, then show those that come"),
+    ("profile", "watch processes for a while, and sum up what they did"),
+    ("run", "run a command, and sum up what it and its children did"),
     ("snapshot", "sum up what runs now; needs no BPF and no privilege"),
     ("schema", "print the JSON Schema of all that is printed"),
     ("help", "show the help of a command"),

@@ -23,15 +23,21 @@ def run(options: Namespace, log: Log, stop: Stop) -> int:
         TracerError: with the exit code that fits.
     """
     from tracer.pipeline.select import Selection
+
+    selection = Selection(options, KINDS)
+    if options.replay:
+        from tracer.replay import replay
+
+        return replay(options, selection, log, stop)
     from tracer.session import Session
 
-    return Session(options, log, stop, Selection(options, KINDS)).run()
+    return Session(options, log, stop, selection).run()
 
 
 COMMAND = Command(
     "files",
     description="Show which certificates, keys, keystores and other crypto files are opened, and with what result.",
-    options=(*WATCH, *SHOW, "duration", "config"),
+    options=(*WATCH, *SHOW, "record", "replay", "duration", "config"),
     run=run,
     examples=(
         ("sudo crypto-tracer files -F '*.key' -F 'id_*'", "who opens private keys"),

@@ -24,15 +24,21 @@ def run(options: Namespace, log: Log, stop: Stop) -> int:
         TracerError: with the exit code that fits.
     """
     from tracer.pipeline.select import Selection
+
+    selection = Selection(options)
+    if options.replay:
+        from tracer.replay import replay
+
+        return replay(options, selection, log, stop)
     from tracer.session import Session
 
-    return Session(options, log, stop, Selection(options)).run()
+    return Session(options, log, stop, selection).run()
 
 
 COMMAND = Command(
     "monitor",
     description="Show which crypto files are opened, which crypto libraries are loaded, and which programs run.",
-    options=(*WATCH, *SHOW, "duration", "config"),
+    options=(*WATCH, *SHOW, "record", "replay", "duration", "config"),
     run=run,
     examples=(
         ("sudo crypto-tracer monitor", "all there is, until Ctrl-C"),

@@ -27,8 +27,8 @@ def run(options: Namespace, log: Log, stop: Stop) -> int:
 
     for name in ("duration", "follow_children"):
         if getattr(options, name):
-            option = name.replace("_", "-")
-            log.warning(f"--{option} does nothing here: a snapshot is of one moment")
+            text = f"--{name.replace('_', '-')} does nothing here: a snapshot is of one moment"
+            log.warning(text)
     with open_output(options.output, lambda: stop.requested, document=True) as output:
         document = Snapshot(options).document()
         write_document(output, options.format, document, summary)

@@ -53,6 +53,21 @@ def build_pipeline(
     return stages
 
 
+def build_known(
+    settings: Settings,
+    private: dict[str, tuple[tuple[str, str], ...]],
+    selection: Selection,
+    words: Sequence[str] = (),
+) -> Stages:
+    """The stages for events about which all is known already: those that /proc tells of, and recorded ones."""
+    stages: list[Stage] = [*filters(settings, settings.tree), *selection.early(), *selection.late()]
+    if settings.redact:
+        stages.append(redact(private))
+        if words:
+            stages.append(hide_words(words))
+    return stages
+
+
 def run_pipeline(stages: Stages, events: Iterable[Event]) -> list[Event]:
     """The events that come out at the end."""
     left: Iterable[Event] = events

@@ -41,6 +41,7 @@ class Selection:
     Args:
         options: of the command line, as `tracer.cli` completes them.
         kinds: names of the kinds of events that the command is about; all if there are none.
+        processes: whether --name means the processes of that name that run now, and not what is called so later.
 
     Attributes:
         settings: what the kernel can filter.
@@ -52,19 +53,21 @@ class Selection:
         UsageError: something that is named does not exist.
     """
 
-    def __init__(self, options: Namespace, kinds: Iterable[str] = ()) -> None:
+    def __init__(self, options: Namespace, kinds: Iterable[str] = (), *, processes: bool = False) -> None:
         self._options = options
         self.kinds = frozenset(kinds) or frozenset(kind.name for kind in KINDS if not kind.hidden)
         self.doubts: list[str] = []
         self._limit_kinds("file", options.file, lambda kind: bool(kind.file))
         self._limit_kinds("library", options.library, lambda kind: "library" in _COLUMNS[kind.name])
+        if options.replay and (options.follow_children or options.cgroup):
+            raise UsageError("--follow-children and --cgroup need processes that run: not with --replay")
         self._cgroups = [find.cgroup_directory(name) for name in options.cgroup]
         self._names = [match_name(name) for name in options.name]
         self.roots = tuple(dict.fromkeys(options.pid))
-        tree: tuple[int, ...] = ()
-        if options.follow_children:
-            tree = self.roots = self._roots()
+        if options.follow_children or (processes and not options.replay):
+            self.roots = self._roots()
             self._names = []
+        tree = self.roots if options.follow_children else ()
         self.settings = Settings(
             own_pid=os.getpid(),
             pid=self.roots[0] if len(self.roots) == 1 and not tree else 0,
@@ -87,7 +90,7 @@ class Selection:
         """The processes whose children are followed, those that run now."""
         options = self._options
         if not options.pid and not options.name:
-            raise UsageError("--follow-children: whose?", hint="name processes with --pid or --name")
+            raise UsageError(f"{options.command}: which processes?", hint="name them with --pid or --name")
         found = set(options.pid)
         if options.name:
             matching = find.named(lambda name: any(match(name) for match in self._names))

@@ -105,7 +105,7 @@ def test_follow_children_has_a_tree():
 
 def test_follow_children_of_nobody_is_an_error():
     """Nothing is guessed."""
-    with pytest.raises(UsageError, match="whose"):
+    with pytest.raises(UsageError, match="which processes"):
         selection("--follow-children")
     with pytest.raises(TracerError, match="no process that runs has the name no-such-name"):
         selection("--follow-children", "-n", "no-such-name")
