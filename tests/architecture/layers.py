@@ -54,7 +54,7 @@ LIBRARY_LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
 APPLICATION_LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("tracer.__main__", "tracer.cli"),),
     (("tracer.commands",),),
-    (("tracer.session",), ("tracer.snapshot",), ("tracer.replay",), ("tracer.child",)),
+    (("tracer.session",), ("tracer.snapshot",), ("tracer.replay",), ("tracer.child",), ("tracer.doctor",)),
     (("tracer.view",),),
     (("tracer.present",), ("tracer.profile",)),
     (("tracer.manager", "tracer.loaded", "tracer.accounting"),),

@@ -24,6 +24,7 @@ COMMANDS = (
     ("profile", "watch processes for a while, and sum up what they did"),
     ("run", "run a command, and sum up what it and its children did"),
     ("snapshot", "sum up what runs now; needs no BPF and no privilege"),
+    ("doctor", "tell what this host allows, and what would help"),
     ("schema", "print the JSON Schema of all that is printed"),
     ("help", "show the help of a command"),
     ("version", "show the version, and what it runs on"),

@@ -50,7 +50,7 @@ function _shtab_crypto_tracer_using
   test "$_shtab_crypto_tracer_cmdpath" = "$argv"
 end
 
-set -g _shtab_crypto_tracer_commands monitor files libs profile run snapshot schema help version
+set -g _shtab_crypto_tracer_commands monitor files libs profile run snapshot doctor schema help version
 set -g _shtab_crypto_tracer_opts_with_value --cgroup --config --container --duration --file --format --library --name --output --pid --record --replay --uid -F -d -f -l -n -o -p
 
 complete -c crypto-tracer -e
@@ -162,6 +162,13 @@ complete -c crypto-tracer -n '_shtab_crypto_tracer_using snapshot' -s d -l durat
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using snapshot' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'take options from this TOML (or JSON) file'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using snapshot' -s v -l verbose -d 'tell more on stderr'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using snapshot' -s q -l quiet -d 'only warnings and errors on stderr'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using; and test $_shtab_crypto_tracer_npos -eq 0' -a doctor -d 'Tell what this host allows, and what would help. Exits with 0 if all probes can run.'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using doctor' -s o -l output -xka "(__fish_complete_path (commandline -ct))" -d 'to this file: lines are appended, a document replaces it'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using doctor' -s f -l format -xka "json-stream json-lines json-array json-pretty summary csv" -d 'json-stream json-lines json-array json-pretty summary csv'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using doctor' -s h -l help -d 'show this help and end'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using doctor' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'take options from this TOML (or JSON) file'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using doctor' -s v -l verbose -d 'tell more on stderr'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using doctor' -s q -l quiet -d 'only warnings and errors on stderr'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using; and test $_shtab_crypto_tracer_npos -eq 0' -a schema -d 'Print the JSON Schema of events and documents.'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using schema' -s o -l output -xka "(__fish_complete_path (commandline -ct))" -d 'to this file: lines are appended, a document replaces it'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using schema' -s h -l help -d 'show this help and end'

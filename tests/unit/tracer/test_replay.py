@@ -67,7 +67,7 @@ def recorded(path, some):
 
 
 @given(st.binary(max_size=64).filter(lambda raw: b"\0" not in raw))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_events_come_back_whatever_is_in_their_names(tmp_path, raw):
     """Every field, tuples as tuples."""
     some = some_events(os.fsdecode(raw))
