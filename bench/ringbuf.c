@@ -48,6 +48,8 @@ int main(int argc, char **argv)
 	uint32_t fill, zero = 0;
 	uint64_t total;
 
+	libbpf_set_print(NULL); /* it has words for our section of types */
+
 	if (argc != 4)
 		return 2;
 	fill = atoi(argv[2]);
