@@ -45,10 +45,12 @@ def test_hostile_names_come_through_every_format(tmp_path, shape):
     directory, out = os.fsencode(tmp_path), tmp_path / "out"
     long = b"." + b"/" * (4090 - 6 - len(directory)) + b"x.pem"
     names = [*HOSTILE, long]
-    with Workload(OPEN_ALL, directory.hex(), *(name.hex() for name in names)) as workload:
-        with Tracer("-p", str(workload.pid), "-F", "*.pem", "-f", shape, "-o", str(out), "--no-redact") as tracer:
-            workload.go()
-            assert tracer.wait() == 0
+    with (
+        Workload(OPEN_ALL, directory.hex(), *(name.hex() for name in names)) as workload,
+        Tracer("-p", str(workload.pid), "-F", "*.pem", "-f", shape, "-o", str(out), "--no-redact") as tracer,
+    ):
+        workload.go()
+        assert tracer.wait() == 0
     raw = out.read_bytes()
     assert raw.replace(b"\n", b"").decode("ascii").isprintable()
     if shape == "summary":
@@ -88,23 +90,29 @@ for name in ("a.key", "b.pem", "inside/c.pem", "./inside/../d.crt"):
 """
     for name in ("a.key", "inside/c.pem"):
         (tmp_path / name).touch()
-    with Workload(code, str(tmp_path)) as workload:
-        with Tracer("-p", str(workload.pid), "-F", "*.key", "-F", str(tmp_path / "inside"), "--no-redact") as tracer:
-            workload.go()
-            assert tracer.wait() == 0
-            events = tracer.events()
+    with (
+        Workload(code, str(tmp_path)) as workload,
+        Tracer("-p", str(workload.pid), "-F", "*.key", "-F", str(tmp_path / "inside"), "--no-redact") as tracer,
+    ):
+        workload.go()
+        assert tracer.wait() == 0
+        events = tracer.events()
     assert [event["file"] for event in events] == ["a.key", "inside/c.pem"]
 
 
 def test_several_processes_are_watched_until_the_last_one_ends(tmp_path):
     """--pid N,M; a third one is not shown."""
     missing = str(tmp_path / "x.pem")
-    with opens(missing, 3) as one, opens(missing, 5) as two, opens(missing, 7) as other:
-        with Tracer("--pid", f"{one.pid},{two.pid}") as tracer:
-            for workload in (other, one, two):
-                workload.go()
-            assert tracer.wait() == 0
-            counts = {pid: len(of_kind(tracer.events(pid), "file_open")) for pid in (one.pid, two.pid, other.pid)}
+    with (
+        opens(missing, 3) as one,
+        opens(missing, 5) as two,
+        opens(missing, 7) as other,
+        Tracer("--pid", f"{one.pid},{two.pid}") as tracer,
+    ):
+        for workload in (other, one, two):
+            workload.go()
+        assert tracer.wait() == 0
+        counts = {pid: len(of_kind(tracer.events(pid), "file_open")) for pid in (one.pid, two.pid, other.pid)}
     assert counts == {one.pid: 3, two.pid: 5, other.pid: 0}
 
 
@@ -125,9 +133,15 @@ def test_user_and_name_have_to_match_both(tmp_path):
     missing = str(tmp_path / "x.pem")
     tmp_path.chmod(0o755)
     nobody = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
-    code = (
-        "open('/proc/self/comm', 'w').write('ct-wanted')\ntry:\n    os.open(sys.argv[1], 0)\nexcept OSError:\n    pass"
-    )
+    code = """
+import os, sys
+with open("/proc/self/comm", "w") as comm:
+    comm.write("ct-wanted")
+try:
+    os.open(sys.argv[1], os.O_RDONLY)
+except OSError:
+    pass
+"""
     with Tracer("--uid", "65534,65533", "-n", "CT-want*", "-n", "unused", "--no-redact") as tracer:
         for prefix in ((), nobody):
             subprocess.run([*prefix, "/usr/bin/python3", "-I", "-S", "-c", code, missing], check=True)
