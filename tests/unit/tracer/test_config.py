@@ -120,3 +120,14 @@ def test_file_that_is_not_there_is_an_error():
     """With its name."""
     with pytest.raises(UsageError, match="/no/such/file: No such file"):
         config.read("/no/such/file")
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="tomllib comes with Python 3.11")
+def test_configuration_of_the_documentation_is_valid(tmp_path):
+    """What users copy works: in a process of its own, since it changes the catalog."""
+    text = (ROOT / "docs" / "commands.md").read_text().split("```toml\n")[1].split("```")[0]
+    path = written(tmp_path, text)
+    assert config.options_of(config.read(path), path, ("name",)) == {"name": ("nginx", "haproxy")}
+    code = f"from tracer import config; print(config.extend_catalog(config.read({path!r}), ''))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("('customer-x',)\n", "")
