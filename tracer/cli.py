@@ -15,7 +15,7 @@ import time
 from tracer.commands import COMMANDS, load_command
 from tracer.errors import OutputError, ReaderGoneError, TracerError, UsageError
 from tracer.log import DETAILS, NOTES, PROGRAM, WARNINGS, Log
-from tracer.sinks import DEFAULT_FORMAT, SINKS
+from tracer.options import GROUPS, OPTIONS, TALK, defaults
 from tracer.stop import Stop
 
 TYPE_CHECKING = False
@@ -23,61 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any, NoReturn
 
-# The highest pid there can be: PID_MAX_LIMIT in include/linux/threads.h.
-HIGHEST_PID = 1 << 22
-
-
-def seconds(text: str) -> float:
-    """A duration of the command line."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"`{text}`: expected a number of seconds, 0 for no end")
-    return value
-
-
-def process_id(text: str) -> int:
-    """A process id of the command line."""
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= HIGHEST_PID):
-        raise argparse.ArgumentTypeError(f"`{text}`: expected a process id, 1 to {HIGHEST_PID}")
-    return int(text)
-
-
-# The options that several commands share: flags, and what argparse has to know.
-OPTIONS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
-    "duration": (
-        ("-d", "--duration"),
-        {
-            "type": seconds,
-            "default": 0.0,
-            "metavar": "S",
-            "help": "end after so many seconds (default: at Ctrl-C)",
-        },
-    ),
-    "pid": (
-        ("-p", "--pid"),
-        {"type": process_id, "default": 0, "metavar": "N", "help": "watch this process only"},
-    ),
-    "format": (
-        ("-f", "--format"),
-        {
-            "choices": tuple(SINKS),
-            "default": DEFAULT_FORMAT,
-            "metavar": "FORMAT",
-            "help": "; ".join(f"{name}: {row[2]}" for name, row in SINKS.items()) + " (default: %(default)s)",
-        },
-    ),
-    "output": (
-        ("-o", "--output"),
-        {"default": "", "metavar": "FILE", "help": "append to this file (default: stdout)"},
-    ),
-    "no_redact": (
-        ("--no-redact",),
-        {"action": "store_true", "help": "show home directories and secrets in arguments"},
-    ),
-}
+    from tracer.commands import Command
 
 
 class Parser(argparse.ArgumentParser):
@@ -92,13 +38,28 @@ class Parser(argparse.ArgumentParser):
         _say(self.format_help())
 
 
+class Help(argparse.RawDescriptionHelpFormatter):
+    """One line for each option; examples stay as they are."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=28, width=96)
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        """``-o, --output FILE``: the value once, as newer Pythons have it."""
+        if not action.option_strings:
+            return super()._format_action_invocation(action)
+        value = f" {action.metavar}" if action.metavar else ""
+        return ", ".join(action.option_strings) + value
+
+
 def build_parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     """The parser; the options of a command are there if its name is among the arguments."""
     parser = Parser(
         prog=PROGRAM,
+        usage=f"{PROGRAM} COMMAND [OPTIONS]",
         description="See which cryptography this host really uses, live from the kernel.",
-        epilog="exit codes: 0 done, 1 error, 2 usage, 3 no privilege, 4 kernel, 5 no probe, 128+N signal N",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=EPILOG,
+        formatter_class=Help,
         allow_abbrev=False,
     )
     parser.add_argument("-V", "--version", action="store_true", help="show the version and end")
@@ -111,24 +72,48 @@ def build_parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     return parser
 
 
+EPILOG = f"""examples:
+  sudo {PROGRAM} monitor                    all there is, until Ctrl-C
+  sudo {PROGRAM} files --file '*.key'       who opens keys
+  sudo {PROGRAM} run -o p.json -- make      what a command does
+  {PROGRAM} snapshot                        what runs now
+
+exit codes: 0 done, 1 error, 2 usage, 3 no privilege, 4 kernel, 5 no probe, 128+N signal N"""
+
+
 def _add_command(commands: argparse._SubParsersAction[Parser], name: str, summary: str) -> None:
     command = load_command(name)
     width = max((len(line) for line, _ in command.examples), default=0)
     examples = "".join(f"\n  {line:<{width}}  {text}" for line, text in command.examples)
+    rest = f" {command.rest[0]}" if command.rest else ""
     parser = commands.add_parser(
         name,
         help=summary,
+        usage=f"{PROGRAM} {name} [OPTIONS]{rest}",
         description=command.description,
         epilog=f"examples:{examples}" if examples else "",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Help,
         allow_abbrev=False,
+        add_help=False,
     )
-    for option in command.options:
-        flags, settings = OPTIONS[option]
-        parser.add_argument(*flags, **settings)
-    talk = parser.add_mutually_exclusive_group()
-    talk.add_argument("-v", "--verbose", action="store_true", help="tell more on stderr")
-    talk.add_argument("-q", "--quiet", action="store_true", help="only warnings and errors on stderr")
+    taken = (*command.options, *TALK)
+    for title in GROUPS:
+        rows = [row for row in OPTIONS.values() if row.group == title and row.name in taken]
+        group = parser.add_argument_group(title) if rows else None
+        if group is None:
+            continue
+        if title == GROUPS[-1]:
+            group.add_argument("-h", "--help", action="help", help="show this help and end")
+        talk = None
+        for row in rows:
+            if row.name in TALK:
+                talk = talk or group.add_mutually_exclusive_group()
+                row.add_to(talk)
+            else:
+                row.add_to(group)
+    if command.rest:
+        metavar, text, count = command.rest
+        parser.add_argument("rest", nargs=count, metavar=metavar, help=text, default=argparse.SUPPRESS)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -147,7 +132,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         options = _parse(arguments)
         if isinstance(options, int):
             return options
-        options.started = started
+        options.started, options.main, options.say, options.version_line = started, main, _say, version()
         log = Log(DETAILS if options.verbose else WARNINGS if options.quiet else NOTES)
         return load_command(options.command).run(options, log, stop)
     except ReaderGoneError:
@@ -170,15 +155,51 @@ def _give_up_stderr() -> None:
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace | int:
     """What the user wants; the exit code if that is done already, as with --help."""
+    arguments = list(arguments)
+    rest = None
+    if "--" in arguments:  # what is behind it is a command of its own
+        at = arguments.index("--")
+        arguments, rest = arguments[:at], arguments[at + 1 :]
     try:
-        options = build_parser(arguments).parse_args(arguments)
+        given = build_parser(arguments).parse_args(arguments)
     except SystemExit as error:
         return int(error.code or 0)
-    if options.version:
+    if given.version:
         return _say(version() + "\n")
-    if not options.command:
+    if not given.command:
         raise UsageError("no command", hint=f"{PROGRAM} monitor shows what happens; see {PROGRAM} --help")
-    return options
+    if rest is not None:
+        begun = getattr(given, "rest", [])
+        given.rest = [*begun, *(["--"] if begun else []), *rest]
+    return complete(load_command(given.command), given)
+
+
+def complete(command: Command, given: argparse.Namespace) -> argparse.Namespace:
+    """The options that were given, over those of the configuration file, over the defaults.
+
+    Raises:
+        UsageError: the file or a format does not fit.
+    """
+    names = (*command.options, *TALK)
+    values: dict[str, Any] = {"rest": [], "words": (), **defaults(names, command.own)}
+    path = getattr(given, "config", "")
+    if path:
+        from tracer import config
+
+        found = config.read(path)
+        values.update(config.options_of(found, path, names))
+        if hasattr(given, "verbose") or hasattr(given, "quiet"):
+            values.update(verbose=False, quiet=False)
+        values["words"] = config.extend_catalog(found, path)
+    values.update(vars(given))
+    if values["verbose"] and values["quiet"]:
+        raise UsageError("verbose and quiet exclude each other", hint=f"look into {path}")
+    if command.formats and values["format"] not in command.formats:
+        raise UsageError(
+            f"{command.name}: format {values['format']} is for events, and this is a document",
+            hint=f"choose one of {', '.join(command.formats)}",
+        )
+    return argparse.Namespace(**values)
 
 
 def version() -> str:

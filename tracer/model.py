@@ -178,6 +178,18 @@ FILE = (
     Column("mode", STRING, "Its permissions: ``0600``; null if it was not opened.", show=octal, nullable=True),
 )
 
+LIBRARY = (
+    *COMMON,
+    Column("library", STRING, "File that was mapped, in the process's own view.", "path"),
+    Column("library_name", STRING, "Short name: ``libssl``."),
+    Column("family", STRING, "The project it is part of: ``OpenSSL``."),
+    Column("version", STRING, "Version as the file itself or its name says, or null.", nullable=True),
+    Column("build_id", STRING, "Build-id of the file, in hexadecimal, or null.", nullable=True),
+    Column("deleted", BOOLEAN, "Whether the file had no name any more.", show=bool),
+    *FILE,
+    *PLACE,
+)
+
 KINDS = (
     EventKind(
         "file_open",
@@ -288,17 +300,13 @@ KINDS = (
     EventKind(
         "lib_load",
         "A cryptographic library was mapped as code: at a program's start, or by dlopen().",
-        (
-            *COMMON,
-            Column("library", STRING, "File that was mapped, in the process's own view.", "path"),
-            Column("library_name", STRING, "Short name: ``libssl``."),
-            Column("family", STRING, "The project it is part of: ``OpenSSL``."),
-            Column("version", STRING, "Version as the file itself or its name says, or null.", nullable=True),
-            Column("build_id", STRING, "Build-id of the file, in hexadecimal, or null.", nullable=True),
-            Column("deleted", BOOLEAN, "Whether the file had no name any more.", show=bool),
-            *FILE,
-            *PLACE,
-        ),
+        LIBRARY,
+        library="path",
+    ),
+    EventKind(
+        "lib_present",
+        "A cryptographic library was loaded already when watching began; `libs` says so first.",
+        LIBRARY,
         library="path",
     ),
     EventKind(

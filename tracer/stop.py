@@ -3,6 +3,9 @@
 
 The handler does no work. It notes the signal, and gives SIGINT its default action back: a second
 Ctrl-C ends the process at once, and the kernel frees all that it held.
+
+SIGHUP asks a tracer that writes lines to a file to open it again, as those who rotate logs expect. To any other
+it says that the terminal is gone.
 """
 
 from __future__ import annotations
@@ -21,10 +24,14 @@ class Stop:
 
     Attributes:
         signum: of the first signal that came, or 0.
+        reopens: whether SIGHUP asks to open the output again.
+        reopen: whether it did; whoever opens it again sets it back.
     """
 
     def __init__(self) -> None:
         self.signum = 0
+        self.reopens = False
+        self.reopen = False
 
     @property
     def requested(self) -> bool:
@@ -43,5 +50,8 @@ class Stop:
                 signal.signal(signum, self._handle)
 
     def _handle(self, signum: int, _frame: FrameType | None) -> None:
+        if signum == signal.SIGHUP and self.reopens:
+            self.reopen = True
+            return
         self.signum = self.signum or signum
         signal.signal(signal.SIGINT, signal.SIG_DFL)

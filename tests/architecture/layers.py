@@ -54,13 +54,18 @@ LIBRARY_LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
 APPLICATION_LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("tracer.__main__", "tracer.cli"),),
     (("tracer.commands",),),
-    (("tracer.session",),),
+    (("tracer.session",), ("tracer.snapshot",), ("tracer.replay",), ("tracer.child",), ("tracer.doctor",)),
+    (("tracer.view",),),
+    (("tracer.present",), ("tracer.profile",)),
     (("tracer.manager", "tracer.loaded", "tracer.accounting"),),
+    (("tracer.options", "tracer.config"),),
     (("tracer.pipeline",), ("tracer.sinks",), ("tracer.decode",), ("tracer.probes",)),
     (("tracer.proc",),),
     (
         (
             "tracer.model",
+            "tracer.documents",
+            "tracer.schema",
             "tracer.catalog",
             "tracer.objects",
             "tracer.known",

@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from tests.support.schemas import check_event
 from tests.support.sources import ROOT
 
 # Generous: a busy machine must not make a test fail, and a test that passes never waits so long.
@@ -186,7 +187,10 @@ def parse_lines(raw: bytes) -> list[Event]:
     assert raw == b"" or raw.endswith(b"\n")
     text = raw.decode("ascii")
     assert text.replace("\n", "").isprintable() or not text
-    return [strict_json(line) for line in text.splitlines()]
+    events = [strict_json(line) for line in text.splitlines()]
+    for event in events:
+        check_event(event)
+    return events
 
 
 def strict_json(line: str) -> Event:

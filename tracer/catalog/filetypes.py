@@ -17,6 +17,7 @@ cryptography and matches no row is `other`.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 # The longest name that the kernel's table holds.
 PATTERN_SIZE = 16
@@ -104,7 +105,7 @@ NAMES = {
     "dh4096.pem": "parameters",
 }
 
-DIRECTORIES = (
+DIRECTORIES: tuple[str, ...] = (
     "/etc/ssl/",
     "/usr/lib/ssl/",  # OPENSSLDIR of Debian
     "/usr/local/ssl/",
@@ -161,3 +162,17 @@ def file_type(path: str) -> str:
 def patterns() -> list[str]:
     """All that the kernel's table of names has to hold."""
     return [*SUFFIXES, *NAMES]
+
+
+def add(suffixes: dict[str, str], names: dict[str, str], directories: Iterable[str]) -> None:
+    """Rows of the user's own. They count for probes that are loaded later.
+
+    Args:
+        suffixes: types by suffix, with its dot.
+        names: types by whole name.
+        directories: absolute paths with a slash at the end.
+    """
+    global DIRECTORIES
+    SUFFIXES.update((suffix.translate(_A_TO_Z), kind) for suffix, kind in suffixes.items())
+    NAMES.update((name.translate(_A_TO_Z), kind) for name, kind in names.items())
+    DIRECTORIES = (*DIRECTORIES, *directories)

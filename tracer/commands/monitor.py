@@ -7,6 +7,7 @@ What it needs to do this is imported in `run`, so that the help of the command i
 from __future__ import annotations
 
 from tracer.commands import Command
+from tracer.options import SHOW, WATCH
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,20 +23,27 @@ def run(options: Namespace, log: Log, stop: Stop) -> int:
     Raises:
         TracerError: with the exit code that fits.
     """
+    from tracer.pipeline.select import Selection
+
+    selection = Selection(options)
+    if options.replay:
+        from tracer.replay import replay
+
+        return replay(options, selection, log, stop)
     from tracer.session import Session
 
-    return Session(options, log, stop).run()
+    return Session(options, log, stop, selection).run()
 
 
 COMMAND = Command(
     "monitor",
-    description="Show which files of keys and certificates are opened, and which programs start and end.",
-    options=("duration", "pid", "format", "output", "no_redact"),
+    description="Show which crypto files are opened, which crypto libraries are loaded, and which programs run.",
+    options=(*WATCH, *SHOW, "record", "replay", "duration", "config"),
     run=run,
     examples=(
         ("sudo crypto-tracer monitor", "all there is, until Ctrl-C"),
         ("sudo crypto-tracer monitor -d 60 -o events.jsonl", "one minute, into a file"),
-        ("sudo crypto-tracer monitor -p 4711", "one process, until it ends"),
+        ("sudo crypto-tracer monitor -n nginx -F '*.pem' -F '*.key'", "what nginx opens"),
         ("sudo crypto-tracer monitor | jq 'select(.result == 2)'", "files that were not found"),
     ),
 )

@@ -15,7 +15,8 @@ from tracer.model import Event
 from tracer.pipeline.classify import classify
 from tracer.pipeline.enrich import enrich
 from tracer.pipeline.filters import filters
-from tracer.pipeline.redact import redact
+from tracer.pipeline.redact import hide_words, redact
+from tracer.pipeline.select import Selection
 from tracer.proc.table import ProcessTable
 from tracer.settings import Settings
 
@@ -27,18 +28,43 @@ def build_pipeline(
     settings: Settings,
     processes: ProcessTable,
     private: dict[str, tuple[tuple[str, str], ...]],
+    selection: Selection | None = None,
+    words: Sequence[str] = (),
 ) -> Stages:
     """The stages for what the user asked for.
 
     Args:
         private: which fields of each kind redaction has to look at, and how.
+        selection: what else the user asked for.
+        words: what is hidden wherever it stands.
     """
     # Who belongs to a tree or a cgroup may have changed since: that is left to the kernel, which knew.
     stages: list[Stage] = [*filters(settings._replace(tree=(), cgroup=""))]
+    if selection:
+        stages += selection.early()
     stages.append(classify)
     stages.append(enrich(processes))
+    if selection:
+        stages += selection.late()
     if settings.redact:
         stages.append(redact(private))
+        if words:
+            stages.append(hide_words(words))
+    return stages
+
+
+def build_known(
+    settings: Settings,
+    private: dict[str, tuple[tuple[str, str], ...]],
+    selection: Selection,
+    words: Sequence[str] = (),
+) -> Stages:
+    """The stages for events about which all is known already: those that /proc tells of, and recorded ones."""
+    stages: list[Stage] = [*filters(settings, settings.tree), *selection.early(), *selection.late()]
+    if settings.redact:
+        stages.append(redact(private))
+        if words:
+            stages.append(hide_words(words))
     return stages
 
 

@@ -27,6 +27,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Callable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tracer.model import Event
 
 HIDDEN = "***"
@@ -206,6 +208,37 @@ def redact(private: dict[str, tuple[tuple[str, str], ...]]) -> Callable[[Event],
             path = fields.get(name)
             if path:
                 fields[name] = redact_path(path)
+        return event
+
+    return stage
+
+
+def _word_hider(words: Sequence[str]) -> Callable[[str], str]:
+    found = re.compile("|".join(map(re.escape, sorted(words, key=len, reverse=True))), re.IGNORECASE)
+    return lambda text: found.sub(HIDDEN, text)
+
+
+def text_redactor(*, redact: bool, words: Sequence[str]) -> Callable[[str], str]:
+    """Hides what is private in names and paths that are in no event."""
+    if not redact:
+        return str
+    if not words:
+        return redact_path
+    hide = _word_hider(words)
+    return lambda text: hide(redact_path(text))
+
+
+def hide_words(words: Sequence[str]) -> Callable[[Event], Event]:
+    """Hides words of the user's choice, in all text of an event, whatever their case."""
+    hide_text = _word_hider(words)
+
+    def hide(value: Any) -> Any:
+        if isinstance(value, str):
+            return hide_text(value)
+        return tuple(map(hide, value)) if isinstance(value, tuple) else value
+
+    def stage(event: Event) -> Event:
+        event.fields.update((name, hide(value)) for name, value in event.fields.items())
         return event
 
     return stage

@@ -71,6 +71,16 @@ def parent(pid: int) -> int:
     return int(_read(pid, "stat").rpartition(b")")[2].split()[PARENT])
 
 
+def is_alive(pid: int) -> bool:
+    """Whether there is such a process, and it has not ended: a zombie has."""
+    try:
+        return _read(pid, "stat").rpartition(b")")[2].split()[0] not in (b"Z", b"X")
+    except HiddenError:
+        return True
+    except GoneError:
+        return False
+
+
 def running() -> list[int]:
     """The ids of all processes."""
     return [int(name) for name in os.listdir("/proc") if name.isdigit()]

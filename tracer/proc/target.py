@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The process that the user wants to watch."""
+"""The processes that the user wants to watch."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ import select
 from typing import TYPE_CHECKING
 
 from tracer.errors import TracerError
+from tracer.proc import reader
+from tracer.proc.tree import descendants
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from types import TracebackType
 
 
@@ -72,3 +75,50 @@ class Target:
     def ended(self) -> bool:
         """Whether the process is known to have ended."""
         return self._fd >= 0 and bool(self._poll.poll(0))
+
+
+class Targets:
+    """Several processes, and what descends from them as far as that is told.
+
+    Args:
+        pids: none for no certain processes, which never end.
+        tree: whether their descendants count, too.
+
+    Raises:
+        TracerError: there is no such process.
+    """
+
+    def __init__(self, pids: Iterable[int], *, tree: bool = False) -> None:
+        self.pids = tuple(pids)
+        self._targets: list[Target] = []
+        try:
+            for pid in self.pids:
+                self._targets.append(Target(pid))
+        except TracerError:
+            self.__exit__(None, None, None)
+            raise
+        self._children: set[int] | None = descendants(self.pids) - set(self.pids) if tree else None
+
+    def __enter__(self) -> Targets:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for target in self._targets:
+            target.__exit__(kind, error, trace)
+
+    def forked(self, pid: int, child: int) -> None:
+        """A process made another one."""
+        if self._children is not None and (pid in self._children or pid in self.pids):
+            self._children.add(child)
+
+    @property
+    def ended(self) -> bool:
+        """Whether all of them are known to have ended."""
+        if not self._targets or not all(target.ended for target in self._targets):
+            return False
+        if self._children:
+            # A zombie that nobody waits for has ended as well.
+            self._children = {pid for pid in self._children if reader.is_alive(pid)}
+        return not self._children

@@ -18,11 +18,15 @@ if TYPE_CHECKING:
     class Sink(Protocol):
         """What takes events. It is given its output and never opens one.
 
+        Leaving it as a context manager finishes what it writes, unless there was an error.
+
         Attributes:
-            written: how many events have reached the output.
+            written: how many events have reached the output, or are part of what will.
         """
 
-        written: int
+        @property
+        def written(self) -> int:
+            """So many."""
 
         def __enter__(self) -> Sink: ...
 
@@ -37,18 +41,31 @@ if TYPE_CHECKING:
             """Bring out all events so far."""
 
 
-# format: module, class, what the help says
+# format: module, class, what it is, whether it is one document
 SINKS = {
-    "json-stream": ("jsonl", "JsonLines", "one JSON object on each line"),
+    "json-stream": ("jsonl", "JsonLines", "one JSON object on each line", False),
+    "json-lines": ("jsonl", "JsonLines", "the same", False),
+    "json-array": ("array", "JsonArray", "one JSON array", True),
+    "json-pretty": ("pretty", "JsonPretty", "indented JSON objects, one after the other", False),
+    "summary": ("summary", "Summary", "counts, as text, at the end", True),
+    "csv": ("table", "Csv", "a table for spreadsheets; see docs/events.md", False),
 }
 
 DEFAULT_FORMAT = "json-stream"
+
+# What makes sense for a document: it is one object already.
+DOCUMENT_FORMATS = ("json-stream", "json-lines", "json-array", "json-pretty", "summary")
+
+
+def is_document(name: str) -> bool:
+    """Whether a format gives one document, which is written as a whole."""
+    return SINKS[name][3]
 
 
 def make_sink(name: str, output: Output) -> Sink:
     """The sink of a format, which writes to `output`."""
     from importlib import import_module
 
-    module, attribute, _ = SINKS[name]
+    module, attribute, _, _ = SINKS[name]
     sink: Sink = getattr(import_module(f"tracer.sinks.{module}"), attribute)(output)
     return sink

@@ -51,6 +51,11 @@ def lib_load(path="/usr/lib/libssl.so.3", **fields):
     return Event(KIND_BY_NAME["lib_load"], {**COMMON, **FILE, "path": path, "deleted": 0, "address": 4096, **fields})
 
 
+def lib_present(path="/usr/lib/libssl.so.3", **fields):
+    """As /proc tells of it."""
+    return Event(KIND_BY_NAME["lib_present"], {**lib_load(path).fields, **fields})
+
+
 def lib_open(path="libssl.so.3", **fields):
     """As decode makes it from a record."""
     return Event(KIND_BY_NAME["lib_open"], {**COMMON, "path": path, "failed": 0, **fields})

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
+import json
+import shlex
 import signal
 
 import pytest
 
-from tracer import cli, commands
-from tracer.cli import OPTIONS, build_parser, main
+from tracer import commands
+from tracer.cli import build_parser, main
 from tracer.commands import COMMANDS, load_command
 from tracer.errors import (
     KernelError,
@@ -19,6 +20,7 @@ from tracer.errors import (
     TracerError,
     UsageError,
 )
+from tracer.options import OPTIONS
 from tracer.stop import SIGNALS
 
 
@@ -47,16 +49,77 @@ def test_monitor_defaults(asked):
     """Everything, to stdout, redacted, until a signal."""
     assert main(["monitor"]) == 0
     (options,) = asked
-    assert (options.duration, options.pid, options.format, options.output) == (0.0, 0, "json-stream", "")
+    assert (options.duration, options.pid, options.format, options.output) == (0.0, (), "json-stream", "")
     assert options.no_redact is False
 
 
 def test_monitor_takes_the_options_of_the_c_tool(asked):
     """A script written for it runs unchanged."""
-    assert main("monitor -d 60 -p 4711 -f json-stream -o out.jsonl --no-redact -v".split()) == 0
+    line = "monitor -d 60 -p 4711 -n nginx -l libssl -F *.pem -f json-array -o out.json --no-redact -v"
+    assert main(line.split()) == 0
     (options,) = asked
-    assert (options.duration, options.pid, options.output) == (60.0, 4711, "out.jsonl")
+    assert (options.duration, options.pid, options.output) == (60.0, (4711,), "out.json")
+    assert (options.name, options.library, options.file) == (("nginx",), ("libssl",), ("*.pem",))
     assert (options.no_redact, options.verbose, options.quiet) == (True, True, False)
+
+
+def test_option_given_again_adds_an_alternative(asked):
+    """Or, for process and user ids, with commas."""
+    assert main(["monitor", "-p", "1,2", "-p", "3", "--uid", "0,root", "-n", "a,b", "-n", "c"]) == 0
+    (options,) = asked
+    assert (options.pid, options.uid, options.name) == ((1, 2, 3), (0, 0), ("a,b", "c"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["monitor", "-v", "-q"], "not allowed with"),
+        (["monitor", "-d", "-1"], "expected a number of seconds"),
+        (["monitor", "-p", "-1"], "expected"),
+        (["monitor", "-f", "yaml"], "invalid choice"),
+        (["monitor", "--uid", "no-such-user-here"], "expected the name of a user"),
+        (["monitor", "--no-such-option"], "unrecognized arguments"),
+        (["no-such-command"], "invalid choice"),
+        (["help", "no-such-command"], "expected one of"),
+        ([], "no command"),
+    ],
+)
+def test_wrong_use_exits_with_2_and_says_what_is_expected(capsys, arguments, words):
+    """On stderr, with nothing on stdout."""
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert words in captured.err
+
+
+def test_help_command_is_help_option(capsys):
+    """`help monitor` and `monitor --help` say the same."""
+    assert main(["help", "monitor"]) == 0
+    text = capsys.readouterr().out
+    assert main(["monitor", "--help"]) == 0
+    assert capsys.readouterr().out == text
+    assert "--follow-children" in text
+
+
+def test_version_command_says_what_it_runs_on(capsys):
+    """The first line is that of --version."""
+    assert main(["--version"]) == 0
+    line = capsys.readouterr().out
+    assert main(["version"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith(line)
+    assert "kernel" in text
+    assert "MIT" in text
+
+
+def test_configuration_gives_defaults_and_the_command_line_wins(asked, tmp_path):
+    """Lists are replaced, not added to."""
+    path = tmp_path / "c.json"
+    path.write_text(json.dumps({"name": ["nginx", "haproxy"], "duration": 5, "no-redact": True, "quiet": True}))
+    assert main(["monitor", "--config", str(path), "-n", "cat", "-v"]) == 0
+    (options,) = asked
+    assert (options.name, options.duration, options.no_redact) == (("cat",), 5.0, True)
+    assert (options.verbose, options.quiet) == (True, False)
 
 
 @pytest.mark.parametrize(
@@ -115,13 +178,15 @@ def test_version_is_one_line_on_stdout(capsys):
     assert capsys.readouterr().out == f"crypto-tracer {__version__}\n"
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["monitor", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], *([name, "--help"] for name, _ in COMMANDS)], ids=" ".join)
 def test_help_fits_a_screen(capsys, arguments):
-    """80 columns, but for the examples, and not more than a page."""
+    """Not more than a page, and it has examples."""
     assert main(arguments) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) <= 40
-    assert all(len(line) <= 90 for line in lines)
+    text = capsys.readouterr().out
+    lines = text.splitlines()
+    assert len(lines) <= 45
+    assert all(len(line) <= 100 for line in lines)
+    assert "examples:" in lines
 
 
 def test_every_command_is_in_the_help(capsys):
@@ -144,25 +209,6 @@ def test_command_takes_options_that_exist(name):
 def test_examples_of_a_command_are_valid(name):
     """What the help shows can be typed."""
     for line, _ in load_command(name).examples:
-        arguments = line.partition("|")[0].split()[2:]
-        build_parser(arguments).parse_args(arguments)
-
-
-@pytest.mark.parametrize(("text", "value"), [("0", 0.0), ("60", 60.0), ("0.5", 0.5), ("1e3", 1000.0)])
-def test_seconds_takes_numbers(text, value):
-    """Fractions too."""
-    assert cli.seconds(text) == value
-
-
-@pytest.mark.parametrize("text", ["", "x", "-1", "nan", "inf", "-0.1"])
-def test_seconds_refuses_what_is_no_duration(text):
-    """With what was expected."""
-    with pytest.raises(argparse.ArgumentTypeError, match="expected a number of seconds"):
-        cli.seconds(text)
-
-
-@pytest.mark.parametrize("text", ["", "x", "0", "-1", "1.5", "99999999999", "²", "1 2"])
-def test_process_id_refuses_what_is_none(text):
-    """With what was expected."""
-    with pytest.raises(argparse.ArgumentTypeError, match="expected a process id"):
-        cli.process_id(text)
+        arguments = shlex.split(line.partition(" | ")[0].partition(" -- ")[0])
+        arguments = arguments[arguments.index("crypto-tracer") + 1 :]
+        assert build_parser(arguments).parse_args(arguments).command == name

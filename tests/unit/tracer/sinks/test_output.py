@@ -191,3 +191,86 @@ def test_closed_descriptor_is_an_error():
     os.close(fd)
     with pytest.raises(OutputError, match="Bad file descriptor"):
         Output(fd, "stdout", never)
+
+
+def test_document_replaces_its_file_when_it_is_whole(tmp_path):
+    """Until then the old one is there; then it keeps its permissions, and nothing else is left."""
+    path = tmp_path / "x"
+    path.write_text("old")
+    path.chmod(0o640)
+    with open_output(str(path), never, document=True) as output:
+        output.write_text("new\n")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new\n"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    assert os.listdir(tmp_path) == ["x"]
+
+
+def test_document_that_is_not_whole_is_not_there(tmp_path):
+    """An error leaves what was, and no temporary file."""
+    path = tmp_path / "x"
+    path.write_text("old")
+    with pytest.raises(UnicodeEncodeError), open_output(str(path), never, document=True) as output:
+        output.write_lines(["half\n", "no ASCII: é"])
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["x"]
+
+
+def test_document_of_a_name_of_255_bytes_has_room(tmp_path):
+    """The temporary name is not longer than a name may be."""
+    path = tmp_path / ("ü" * 127)
+    with open_output(str(path), never, document=True) as output:
+        output.write_text("1")
+    assert path.read_text() == "1"
+
+
+def test_document_behind_a_link_of_our_own_keeps_the_link(tmp_path):
+    """What it leads to is replaced."""
+    (tmp_path / "link").symlink_to(tmp_path / "x")
+    with open_output(str(tmp_path / "link"), never, document=True) as output:
+        output.write_text("1")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "x").read_text() == "1"
+
+
+def test_document_into_a_device_is_written_as_it_comes():
+    """A device cannot be replaced: /dev/full takes nothing, and that is said."""
+    with open_output("/dev/full", never, document=True) as output, pytest.raises(OutputError, match="No space left"):
+        output.write_text("1")
+    os.stat("/dev/full")
+
+
+def test_reopened_file_goes_on_in_a_new_one(tmp_path):
+    """As those who rotate logs expect, with its head again."""
+    path = tmp_path / "x"
+    with open_output(str(path), never) as output:
+        output.begin_with("head\n")
+        output.write_lines(["1\n"])
+        path.rename(tmp_path / "x.1")
+        output.write_lines(["2\n"])
+        output.reopen()
+        output.write_lines(["3\n"])
+        assert output.written == 3
+    assert (tmp_path / "x.1").read_text() == "head\n1\n2\n"
+    assert path.read_text() == "head\n3\n"
+
+
+def test_full_disk_takes_back_an_event_of_several_lines(tmp_path, monkeypatch):
+    """An event is whole or not there, also if it has line ends of its own."""
+    real, room = os.write, [25]
+
+    def write(fd, data):
+        if not room[0]:
+            raise OSError(28, "No space left on device")
+        done = real(fd, bytes(data)[: room[0]])
+        room[0] -= done
+        return done
+
+    path = tmp_path / "x"
+    with open_output(str(path), never) as output:
+        monkeypatch.setattr(module.os, "write", write)
+        with pytest.raises(OutputError):
+            output.write_lines(["{\n 1234567\n}\n"] * 4)
+        monkeypatch.undo()
+        assert (output.written, output.unwritten) == (1, 3)
+    assert path.read_text() == "{\n 1234567\n}\n"

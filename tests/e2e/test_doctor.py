@@ -1,0 +1,57 @@
+"""`crypto-tracer doctor`: on this host, and where it may do less."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.gates import require_tool
+from tests.support.runs import document, run_any, run_tracer
+from tests.support.schemas import check_document
+from tracer.probes import PROBES
+
+pytestmark = pytest.mark.kernel
+
+
+def examined(*arguments, code=0, **options):
+    found = document(run_tracer("doctor", "-f", "json-stream", *arguments, code=code, **options))
+    check_document("doctor", found)
+    return found
+
+
+def test_doctor_tries_every_probe_and_exits_with_0():
+    """Where tests of the kernel run, all can be on."""
+    found = examined()
+    assert found["ready"] is True
+    assert [row["name"] for row in found["probes"]] == [probe.name for probe in PROBES]
+    assert all(row["on"] and row["ways"] and row["reason"] is None for row in found["probes"])
+    assert all(row["ok"] for row in found["checks"] if row["needed"])
+
+
+def test_doctor_without_privilege_says_what_is_missing_and_exits_with_3():
+    """It is the one command that has to work then."""
+    setpriv = require_tool("setpriv")
+    found = examined(code=3, prefix=(setpriv, "--bounding-set=-all", "--inh-caps=-all"))
+    assert (found["ready"], found["probes"]) == (False, [])
+    (row,) = [row for row in found["checks"] if row["name"] == "capabilities"]
+    assert not row["ok"]
+    assert "CAP_BPF" in row["found"]
+    assert row["remedy"]
+
+
+def test_doctor_with_capabilities_only_notes_what_is_less():
+    """CAP_BPF and CAP_PERFMON are enough; what is lost without the others is said."""
+    setpriv = require_tool("setpriv")
+    few = "-all,+bpf,+perfmon"
+    prefix = (setpriv, f"--bounding-set={few}", f"--inh-caps={few}", f"--ambient-caps={few}")
+    found = examined(prefix=prefix)
+    assert found["ready"] is True
+    notes = [row["found"] for row in found["checks"] if row["name"] == "wished_capability"]
+    assert any("CAP_SYS_PTRACE" in note for note in notes)
+
+
+def test_doctor_tells_people_in_words():
+    """The same as text."""
+    text = run_tracer("doctor")
+    assert text.endswith("all probes can run\n")
+    assert all(probe.name in text for probe in PROBES)
+    assert run_any("doctor", "-f", "csv").returncode == 2

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: MIT
+"""`crypto-tracer files`: opens of certificates, keys and keystores as they happen."""
+
+from __future__ import annotations
+
+from tracer.commands import Command
+from tracer.options import SHOW, WATCH
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from tracer.log import Log
+    from tracer.stop import Stop
+
+KINDS = ("file_open",)
+
+
+def run(options: Namespace, log: Log, stop: Stop) -> int:
+    """Trace until it is time to end.
+
+    Raises:
+        TracerError: with the exit code that fits.
+    """
+    from tracer.pipeline.select import Selection
+
+    selection = Selection(options, KINDS)
+    if options.replay:
+        from tracer.replay import replay
+
+        return replay(options, selection, log, stop)
+    from tracer.session import Session
+
+    return Session(options, log, stop, selection).run()
+
+
+COMMAND = Command(
+    "files",
+    description="Show which certificates, keys, keystores and other crypto files are opened, and with what result.",
+    options=(*WATCH, *SHOW, "record", "replay", "duration", "config"),
+    run=run,
+    examples=(
+        ("sudo crypto-tracer files -F '*.key' -F 'id_*'", "who opens private keys"),
+        ("sudo crypto-tracer files -F /etc/ssl/private", "all of a directory"),
+        ("sudo crypto-tracer files | jq 'select(.error)'", "what could not be opened, and why"),
+        ("sudo crypto-tracer files -d 60 -f csv -o files.csv", "a minute, for a spreadsheet"),
+    ),
+)

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: MIT
+"""`crypto-tracer libs`: crypto libraries that are loaded, and then those that come."""
+
+from __future__ import annotations
+
+from tracer.commands import Command
+from tracer.options import SHOW, WATCH
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from tracer.log import Log
+    from tracer.stop import Stop
+
+KINDS = ("lib_present", "lib_load", "lib_open")
+
+
+def run(options: Namespace, log: Log, stop: Stop) -> int:
+    """List, then trace until it is time to end.
+
+    Raises:
+        TracerError: with the exit code that fits.
+    """
+    from tracer.pipeline.select import Selection
+    from tracer.view import LibrariesView
+
+    selection = Selection(options, KINDS)
+    if options.replay:
+        from tracer.replay import replay
+
+        return replay(options, selection, log, stop)
+    from tracer.session import Session
+
+    return Session(options, log, stop, selection, LibrariesView()).run()
+
+
+COMMAND = Command(
+    "libs",
+    description="List the crypto libraries that processes have loaded, then show those that are loaded.",
+    options=(*WATCH, *SHOW, "record", "replay", "duration", "config"),
+    run=run,
+    examples=(
+        ("sudo crypto-tracer libs -d 1", "what is loaded"),
+        ("sudo crypto-tracer libs -l libssl -n nginx", "of certain names"),
+        ("sudo crypto-tracer libs | jq 'select(.deleted)'", "libraries that were replaced on disk"),
+    ),
+)

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: MIT
+"""What this host allows: each check on its own, and each probe loaded and attached for a moment.
+
+The probes are told to look at this process alone, so nothing is recorded and nobody is slowed down.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tracer.clock import utc_text
+from tracer.documents import VERSION
+from tracer.errors import KernelError, LoadError, NoPrivilegeError, TracerError
+from tracer.log import WARNINGS, Log
+from tracer.manager import EbpfManager
+from tracer.objects import architecture
+from tracer.probes import PROBES
+from tracer.proc import capabilities, find
+from tracer.proc.target import in_pid_namespace
+from tracer.settings import Settings
+
+if TYPE_CHECKING:
+    from tracer.loaded import ProbeState
+
+BTF = "/sys/kernel/btf/vmlinux"
+LOCKDOWN = "/sys/kernel/security/lockdown"
+
+# What is missing if a check fails, by the exit code that it has.
+EXITS = {"capabilities": NoPrivilegeError, "btf": KernelError, "architecture": KernelError}
+
+
+class Check(NamedTuple):
+    """One thing that was looked at.
+
+    Attributes:
+        needed: whether nothing works without it.
+        found: what there is.
+        remedy: what would help, or "".
+    """
+
+    name: str
+    ok: bool
+    needed: bool
+    found: str
+    remedy: str = ""
+
+
+def checks() -> list[Check]:
+    """All but the probes."""
+    return [
+        _capabilities(),
+        *_wished(),
+        _architecture(),
+        _btf(),
+        _lockdown(),
+        _seccomp(),
+        _pid_namespace(),
+        _cgroup(),
+    ]
+
+
+def _capabilities() -> Check:
+    try:
+        missing = capabilities.missing(capabilities.effective())
+    except TracerError as error:
+        return Check("capabilities", False, True, str(error), error.hint)
+    if missing:
+        return Check("capabilities", False, True, *capabilities.explain(missing))
+    return Check("capabilities", True, True, f"{' and '.join(capabilities.NEEDED)} are there")
+
+
+def _wished() -> Iterable[Check]:
+    try:
+        mask = capabilities.effective()
+    except TracerError:
+        return
+    for text in capabilities.lacks(mask):
+        yield Check("wished_capability", False, False, text, "run as root, or add this capability")
+
+
+def _architecture() -> Check:
+    machine = os.uname().machine
+    try:
+        return Check("architecture", True, True, f"{machine}: objects for {architecture()}")
+    except KernelError as error:
+        return Check("architecture", False, True, str(error), "use x86-64 or arm64")
+
+
+def _btf() -> Check:
+    try:
+        size = os.stat(BTF).st_size
+    except OSError as error:
+        remedy = "use a kernel built with CONFIG_DEBUG_INFO_BTF; those of distributions since 2020 are"
+        return Check("btf", False, True, f"{BTF}: {error.strerror}", remedy)
+    return Check("btf", True, True, f"{BTF}: {size} bytes")
+
+
+def _lockdown() -> Check:
+    text = _read(LOCKDOWN)
+    mode = text.partition("[")[2].partition("]")[0] or "none"
+    if mode == "confidentiality":
+        return Check("lockdown", False, False, mode, "boot with lockdown=integrity: BPF may read no memory here")
+    return Check("lockdown", True, False, mode)
+
+
+def _seccomp() -> Check:
+    rows = [line.split() for line in _read("/proc/self/status").splitlines() if line.startswith("Seccomp:")]
+    mode = rows[0][1] if rows else "0"
+    if mode != "0":
+        return Check("seccomp", False, False, f"mode {mode}", "if probes are off: let the filter allow bpf(2)")
+    return Check("seccomp", True, False, "no filter")
+
+
+def _pid_namespace() -> Check:
+    if in_pid_namespace():
+        return Check("pid_namespace", False, False, "one of its own", "run with the host's: hostPID: true, --pid=host")
+    return Check("pid_namespace", True, False, "that of the host")
+
+
+def _cgroup() -> Check:
+    mount = find.cgroup_mount()
+    if not mount:
+        return Check("cgroup", False, False, "no mount of cgroup2", "without one, --cgroup does not work")
+    return Check("cgroup", True, False, f"cgroup2 at {mount}")
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read(1 << 16)
+    except OSError:
+        return ""
+
+
+def probe_states() -> list[ProbeState]:
+    """How each probe does when it is loaded and attached.
+
+    Raises:
+        TracerError: none can be tried.
+    """
+    own = os.getpid()
+    settings = Settings(own_pid=own, pid=own, tree=(own,))
+    with EbpfManager.create(PROBES, settings, Log(WARNINGS, io.StringIO())) as manager:
+        try:
+            manager.load_programs()
+            manager.attach_programs()
+        except TracerError:
+            pass  # the states say why
+        return manager.states
+
+
+def examine() -> tuple[dict[str, Any], int]:
+    """The document, see `tracer.documents.DOCTOR`, and the exit code that fits."""
+    found = checks()
+    failed = [check.name for check in found if check.needed and not check.ok]
+    states: list[ProbeState] = []
+    code = EXITS[failed[0]].exit_code if failed else 0
+    if not failed:
+        try:
+            states = probe_states()
+        except TracerError as error:
+            found.append(Check("probes", False, True, str(error), error.hint))
+            code = error.exit_code
+    ready = not code and all(state.on for state in states)
+    host = os.uname()
+    document = {
+        "doctor_version": VERSION,
+        "generated_at": utc_text(time.time_ns()),
+        "kernel": host.release,
+        "machine": host.machine,
+        "ready": ready,
+        "checks": [{**check._asdict(), "remedy": check.remedy or None} for check in found],
+        "probes": [
+            {
+                "name": state.probe,
+                "on": state.on,
+                "ways": sorted(state.ways),
+                "reason": state.reason or None,
+                "remedy": state.remedy or None,
+                "needs": list(state.needs),
+            }
+            for state in states
+        ],
+    }
+    return document, code or (0 if ready else LoadError.exit_code)
+
+
+def summary(document: dict[str, Any]) -> Iterable[str]:
+    """The document as text."""
+    yield f"Linux {document['kernel']} {document['machine']}"
+    yield ""
+    for row in document["checks"]:
+        word = "ok" if row["ok"] else "MISSING" if row["needed"] else "note"
+        yield f"  {word:<8} {row['name']}: {row['found']}"
+        if row["remedy"]:
+            yield f"           hint: {row['remedy']}"
+    if document["probes"]:
+        yield ""
+        yield "probes:"
+    for row in document["probes"]:
+        ways = f" ({', '.join(row['ways'])})" if row["ways"] else ""
+        yield f"  {'on' if row['on'] else 'OFF':<8} {row['name']}{ways}{': ' + row['reason'] if row['reason'] else ''}"
+        if row["remedy"]:
+            yield f"           hint: {row['remedy']}"
+    yield ""
+    yield "all probes can run" if document["ready"] else "not all probes can run: see above"
