@@ -5,8 +5,8 @@
 
 int on_jump(void *ctx);
 
-int targ_pid = 0;
-unsigned long jumped = 0;
+__u32 targ_pid = 0;
+__u64 jumped = 0;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
