@@ -259,7 +259,7 @@ class _Loader:
         flags |= ProgFlag.XDP_HAS_FRAGS if spec.flags & Flag.XDP_FRAGS else 0
         by_btf = spec.flags & Flag.ATTACH_BTF and spec.target
         attach_id, module_fd = self._attach_target(spec) if by_btf else (0, 0)
-        attach_type = attach_type_for(spec)
+        attach_type = attach_type_for(spec, tail_calls=self._tail_calls(linked))
         if spec.name in self._members:
             attach_id, attach_type = self._members[spec.name]
         program = load_program(
@@ -278,6 +278,12 @@ class _Loader:
         self._stack.callback(program.close)
         program.maps = self._obj.maps
         return program
+
+    def _tail_calls(self, linked: LinkedProgram) -> bool:
+        """Whether a program refers to a program array, or lies in one."""
+        arrays = {name for name, spec in self._spec.maps.items() if spec.type is MapType.PROG_ARRAY}
+        used = {ref.name for ref in linked.refs if ref.kind is RefKind.MAP}
+        return bool(arrays & used) or any(linked.name in self._spec.maps[name].values.values() for name in arrays)
 
     def _attach_target(self, spec: ProgramSpec) -> tuple[int, int]:
         """The type that a program attaches to, and the descriptor of its module's BTF or of a program, or 0."""

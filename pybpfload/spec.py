@@ -97,6 +97,9 @@ class ProgramSpec:
         type: UNSPEC when nobody knows the section's name: set it before loading.
         target: what stands behind the slash: ``sched/sched_switch``.
         autoload: whether load() takes it.
+        multi: whether a SEC("uprobe") may be loaded for links to many uprobes, where the kernel has these (6.10). They
+            detach at once; but there is no other way to attach such a program then, and it cannot take part in tail
+            calls with programs that are loaded otherwise: load() sees to those of the object's own program arrays.
     """
 
     def __init__(
@@ -118,6 +121,7 @@ class ProgramSpec:
         self.target = target
         self.flags = flags
         self.autoload = autoload
+        self.multi = True
 
     def __repr__(self) -> str:
         return f"<ProgramSpec {printable(self.name)} SEC({printable(self.section)!r})>"

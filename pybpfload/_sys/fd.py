@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import warnings
 
+from pybpfload._sys.signals import uninterrupted
+
 __all__ = ["Fd"]
 
 
@@ -36,6 +38,7 @@ class Fd:
             raise ValueError(f"{self._what} is closed")
         return self._number
 
+    @uninterrupted
     def close(self) -> None:
         """Close it; closing twice does nothing."""
         number, self._number = self._number, -1

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pybpfload._sys import attrs
 from pybpfload._sys.bpf import bpf, error_of, get_info
 from pybpfload._sys.fd import Fd
+from pybpfload._sys.signals import uninterrupted
 from pybpfload.uapi import Cmd
 
 __all__ = ["each", "link_head", "numbers", "open_number"]
@@ -21,6 +22,7 @@ COMMANDS = {
 }
 
 
+@uninterrupted
 def open_number(kind: str, number: int, flags: int = 0) -> Fd:
     """BPF_*_GET_FD_BY_ID."""
     command = COMMANDS[kind][1]

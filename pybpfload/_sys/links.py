@@ -42,7 +42,8 @@ NO_FD = -1 & 0xFFFFFFFF
 def raw_tracepoint_open(prog_fd: int, name: str | None, cookie: int = 0) -> int:
     """BPF_RAW_TRACEPOINT_OPEN: a link, or minus the errno; `name` is None for programs with BTF targets."""
     text = buffer(name.encode("ascii", "replace") + b"\0") if name is not None else None
-    attr = attrs.RawTracepointOpen(prog_fd=prog_fd, name=address_of(text) if text is not None else 0, cookie=cookie)
+    attr = attrs.RawTracepointOpen(prog_fd=prog_fd, name=address_of(text) if text is not None else 0)
+    attr.cookie = _u64(cookie)
     attr.keep(text)
     return bpf(Cmd.RAW_TRACEPOINT_OPEN, attr)
 
@@ -75,7 +76,7 @@ def create_iter(prog_fd: int, info: Sequence[int]) -> int:
 def create_perf(prog_fd: int, perf_fd: int, cookie: int, attach_type: int) -> int:
     """BPF_LINK_CREATE on a perf event: a link, or minus the errno. Kernel: 5.15, b89fbfbb854c."""
     attr = attrs.LinkCreatePerf(prog_fd=prog_fd, target_fd=perf_fd & NO_FD, attach_type=attach_type)
-    attr.bpf_cookie = cookie
+    attr.bpf_cookie = _u64(cookie)
     return bpf(Cmd.LINK_CREATE, attr)
 
 
@@ -83,7 +84,7 @@ def create_tracing(prog_fd: int, attach_type: int, cookie: int, target_fd: int =
     """BPF_LINK_CREATE of what attaches by BTF. Kernel: cookies 6.0, 2fcc82411e74; other targets 5.10, 4a1e7c0c63e0."""
     attr: attrs.Attr
     if cookie:
-        attr = la.LinkCreateTracing(prog_fd=prog_fd, target_fd=target_fd, attach_type=attach_type, cookie=cookie)
+        attr = la.LinkCreateTracing(prog_fd=prog_fd, target_fd=target_fd, attach_type=attach_type, cookie=_u64(cookie))
     else:
         attr = la.LinkCreateBtf(prog_fd=prog_fd, target_fd=target_fd, attach_type=attach_type)
     attr.target_btf_id = btf_id
@@ -140,11 +141,18 @@ def create_netfilter(prog_fd: int, family: int, hook: int, priority: int, flags:
     return bpf(Cmd.LINK_CREATE, attr)
 
 
+def _u64(number: int) -> int:
+    """A cookie, address or offset, which ctypes would cut."""
+    if not 0 <= number < 1 << 64:
+        raise ValueError(f"{number} does not fit in 64 bits without a sign")
+    return number
+
+
 def _words(attr: attrs.Attr, values: Sequence[int]) -> int:
     """The address of 64-bit numbers, 0 for none."""
     if not values:
         return 0
-    raw = buffer(struct.pack(f"={len(values)}Q", *[v & 0xFFFFFFFFFFFFFFFF for v in values]))
+    raw = buffer(struct.pack(f"={len(values)}Q", *map(_u64, values)))
     attr.keep(raw)
     return address_of(raw)
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from pybpfload._sys import attrs
 from pybpfload._sys.bpf import address_of, allocating, bpf, buffer, error_of, get_info, object_name
 from pybpfload._sys.fd import Fd
+from pybpfload._sys.signals import uninterrupted
 from pybpfload.errors import SyscallError
 from pybpfload.uapi import Cmd
 
@@ -59,6 +60,7 @@ def _element(
     return bpf(command, attrs.MapElem(fd, 0, at_key, at_value, flags))
 
 
+@uninterrupted
 def create(attr: attrs.MapCreate, name: str) -> Fd:
     """BPF_MAP_CREATE."""
     attr.map_name = object_name(name)

@@ -8,6 +8,7 @@ import os
 from pybpfload._sys.attrs import PerfEventAttr
 from pybpfload._sys.bpf import error_of
 from pybpfload._sys.fd import Fd
+from pybpfload._sys.signals import uninterrupted
 from pybpfload._sys.syscall import call, numbers
 from pybpfload._sys.tracefs import tracepoint_id
 from pybpfload.errors import UnsupportedError
@@ -33,6 +34,7 @@ INHERIT = 1 << 1
 FREQUENCY = 1 << 10
 
 
+@uninterrupted
 def _open(attr: PerfEventAttr, pid: int, what: str, cpu: int | None = None) -> Fd:
     """All CPUs of one process, or (pid -1) all processes through the event of CPU 0."""
     attr.size = ctypes.sizeof(attr)

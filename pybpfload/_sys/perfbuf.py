@@ -9,6 +9,7 @@ import os
 from pybpfload._sys.attrs import PerfEventAttr
 from pybpfload._sys.bpf import error_of
 from pybpfload._sys.fd import Fd
+from pybpfload._sys.signals import uninterrupted
 from pybpfload._sys.syscall import call, numbers
 from pybpfload.uapi import PerfType
 
@@ -28,6 +29,7 @@ def online_cpus() -> list[int]:
     return [cpu for first, _, last in ranges for cpu in range(int(first), int(last or first) + 1)]
 
 
+@uninterrupted
 def open_output(cpu: int, *, watermark: int, events: int) -> tuple[Fd, bool] | None:
     """An event that takes what programs output on a CPU; None when the CPU has gone offline.
 

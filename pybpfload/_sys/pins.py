@@ -8,6 +8,7 @@ import os
 from pybpfload._sys import attrs
 from pybpfload._sys.bpf import address_of, bpf, buffer, error_of
 from pybpfload._sys.fd import Fd
+from pybpfload._sys.signals import uninterrupted
 from pybpfload.uapi import Cmd
 
 __all__ = ["filesystem", "open_pinned", "pin"]
@@ -52,6 +53,7 @@ def pin(fd: int, path: str) -> None:
     raise error_of(-result, f"BPF_OBJ_PIN {path}", detail)
 
 
+@uninterrupted
 def open_pinned(path: str, kind: str, flags: int = 0) -> Fd:
     """BPF_OBJ_GET: whatever is pinned there; the caller looks whether it is of the kind. Kernel: 4.4."""
     raw = buffer(os.fsencode(path) + b"\0")

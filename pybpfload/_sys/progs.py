@@ -9,6 +9,7 @@ from typing import NamedTuple
 from pybpfload._sys import attrs
 from pybpfload._sys.bpf import address_of, allocating, bpf, buffer, error_of, get_info, object_name
 from pybpfload._sys.fd import Fd
+from pybpfload._sys.signals import uninterrupted
 from pybpfload.uapi import Cmd
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
 ENOTSUPP = 524  # the kernel's own
 
 
+@uninterrupted
 def load_btf(data: bytes, name: str) -> Fd:
     """BPF_BTF_LOAD. When it fails, a second try collects the kernel's log for the message."""
     blob = buffer(data)
@@ -42,6 +44,7 @@ def load_btf(data: bytes, name: str) -> Fd:
     return Fd(result, f"BTF {name}")
 
 
+@uninterrupted
 def module_btf_fd(name: str) -> Fd:
     """The BTF of a kernel module, by its name: walks through the numbers of all BTF objects.
 
@@ -185,6 +188,7 @@ def info_arrays(fd: int, *names: str) -> tuple[attrs.ProgInfo, dict[str, bytes]]
     return asked, found
 
 
+@uninterrupted
 def btf_data(number: int) -> bytes:
     """The BTF with an id; b"" when it is the kernel's own. Needs CAP_SYS_ADMIN."""
     result = bpf(Cmd.BTF_GET_FD_BY_ID, attrs.Id(id=number))
@@ -200,6 +204,7 @@ def btf_data(number: int) -> bytes:
         return bytes(data)
 
 
+@uninterrupted
 def enable_stats() -> Fd:
     """BPF_ENABLE_STATS: times and runs are counted as long as it is open. Kernel: 5.8, d46edd671a14."""
     result = bpf(Cmd.ENABLE_STATS, attrs.EnableStats(type=0))

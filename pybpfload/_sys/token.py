@@ -16,6 +16,7 @@ from contextvars import ContextVar
 
 from pybpfload._sys import attrs
 from pybpfload._sys.fd import Fd
+from pybpfload._sys.signals import uninterrupted
 from pybpfload.uapi import Cmd
 
 __all__ = ["attach_token", "current", "open_token", "using"]
@@ -28,6 +29,7 @@ _lock = threading.Lock()
 _of_environment: dict[str, int] = {}  # opened once, and never closed
 
 
+@uninterrupted
 def open_token(path: str) -> Fd:
     """BPF_TOKEN_CREATE of the bpffs at a path.
 

@@ -76,7 +76,7 @@ def _run(arguments: argparse.Namespace, out: TextIO) -> int:
     with ExitStack() as stack:
         maps, trouble = _create_maps(spec, kernel, stack)
         verdicts = [_load(spec, name, maps, kernel, stack) for name in chosen]
-        _fill_program_arrays(spec, maps, verdicts)
+        trouble.update(_fill_program_arrays(spec, maps, verdicts))
         if arguments.attach:
             verdicts = [_attach(one, stack) for one in verdicts]
         if arguments.pin is not None:
@@ -155,8 +155,10 @@ def _load(spec: ObjectSpec, name: str, maps: dict[str, Map], kernel: Btf | None,
     return verdict._replace(program=program, verified=program.info().verified_insns or None)
 
 
-def _fill_program_arrays(spec: ObjectSpec, maps: dict[str, Map], verdicts: list[Verdict]) -> None:
-    """What the object puts into program arrays, now that there are programs."""
+def _fill_program_arrays(
+    spec: ObjectSpec, maps: dict[str, Map], verdicts: list[Verdict]
+) -> Iterator[tuple[str, Exception]]:
+    """What the object puts into program arrays, now that there are programs; gives maps that refuse one, and why."""
     programs = {one.spec.name: one.program for one in verdicts if one.program}
     for map_spec in spec.maps.values():
         if map_spec.type is not MapType.PROG_ARRAY or map_spec.name not in maps:
@@ -164,7 +166,11 @@ def _fill_program_arrays(spec: ObjectSpec, maps: dict[str, Map], verdicts: list[
         for index, name in map_spec.values.items():
             if name in programs:
                 key, value = (number.to_bytes(4, sys.byteorder) for number in (index, programs[name].fileno()))
-                maps[map_spec.name][key] = value
+                try:
+                    maps[map_spec.name][key] = value
+                except (BpfError, OSError) as error:
+                    yield map_spec.name, error
+                    break
 
 
 def _attach(verdict: Verdict, stack: ExitStack) -> Verdict:

@@ -9,10 +9,12 @@ from typing import Any, Callable
 from pybpfload._sys import ids, pins
 from pybpfload._sys import links as sys_links
 from pybpfload._sys.fd import Fd
-from pybpfload.errors import AttachError, UnsupportedError, printable
+from pybpfload._sys.signals import uninterrupted
+from pybpfload.errors import AttachError, BpfError, printable
 from pybpfload.links.info import LinkInfo, read_info
 from pybpfload.links.kinds import KINDS, kind_of_type
 from pybpfload.progs import Program
+from pybpfload.uapi import LinkType
 
 __all__ = ["Link", "LinkSet", "link_from_id", "open_link"]
 
@@ -55,6 +57,7 @@ class Link:
         self._undo = list(undo)
         self._files: list[Any] = []
         self._closed = False
+        self._left: list[Undo] = []  # steps of closing that are still to be done
 
     def __repr__(self) -> str:
         state = " closed" if self._closed else ""
@@ -83,7 +86,9 @@ class Link:
             raise ValueError(f"link of {self.program_name} is closed")
         if len(self._fds) != 1:
             shown = f"{len(self._fds)} links" if self._fds else "no link"
-            raise UnsupportedError(f"{what} of an attachment by {self.kind}, which is {shown}")
+            raise BpfError(
+                f"link of {self.program_name}: {what} takes one BPF link; this is attached by {self.kind}, {shown}"
+            )
         return self._fds[0].fileno()
 
     @property
@@ -95,7 +100,7 @@ class Link:
         """What the kernel says about the link.
 
         Raises:
-            UnsupportedError: this kind is no BPF link.
+            BpfError: this kind is no BPF link.
 
         Kernel: 5.8, f2e10bff16a0.
         """
@@ -108,7 +113,7 @@ class Link:
             expected: only if this program is the one that is attached now.
 
         Raises:
-            UnsupportedError: this kind is no BPF link.
+            BpfError: this kind is no BPF link.
             SyscallError: this type of link keeps its program (EINVAL), or the program does not fit.
 
         Kernel: cgroups 5.7, netns and XDP 5.9, iterators 5.8, tcx 6.6, netkit 6.7, sockmap 6.10.
@@ -121,7 +126,7 @@ class Link:
         """Give it a name on a bpffs: it stays attached when it is closed, until the name is removed too.
 
         Raises:
-            UnsupportedError: this kind is no BPF link.
+            BpfError: this kind is no BPF link.
         """
         pins.pin(self._one("a pin"), os.fspath(path))
 
@@ -129,7 +134,7 @@ class Link:
         """Detach the program now, even if the link is pinned or others have it open too.
 
         Raises:
-            UnsupportedError: this kind is no BPF link.
+            BpfError: this kind is no BPF link.
             SyscallError: this type of link cannot be detached by force (EOPNOTSUPP).
 
         Kernel: 5.9, 73b11c2ab072: cgroups, netns, XDP; tcx 6.6, netkit 6.7, struct_ops 6.9.
@@ -140,13 +145,16 @@ class Link:
         """One step more, for when it is closed."""
         self._undo.append(undo)
 
+    @uninterrupted
     def close(self) -> None:
-        """Detach. Closing twice does nothing. All steps are done, even after an error at one."""
-        if self._closed:
-            return
-        self._closed = True
-        steps: list[Undo] = [x.close for x in [*self._files, *self._fds, *self._held]]
-        run_all([*steps, *self._undo])
+        """Detach. All steps are done, even after an error at one.
+
+        Closing twice does nothing, but for what a signal handler's exception kept the first time from.
+        """
+        if not self._closed:
+            self._closed = True
+            self._left = [*[x.close for x in [*self._files, *self._fds, *self._held]], *self._undo]
+        run_all(self._left)
 
     def __enter__(self) -> Any:
         return self
@@ -155,14 +163,18 @@ class Link:
         self.close()
 
 
-def run_all(steps: Sequence[Undo]) -> None:
-    """Do all; the first error is raised when all are done."""
-    error: BaseException | None = None
-    for step in steps:
+def run_all(steps: list[Undo]) -> None:
+    """Do all, and take each off the list; the first error is raised when all are done.
+
+    What a signal handler raises goes through at once. The step that it met stays on the list with the rest.
+    """
+    error: Exception | None = None
+    while steps:
         try:
-            step()
+            steps[0]()
         except Exception as e:  # noqa: BLE001 - raised below
             error = error or e
+        del steps[0]
     if error:
         raise error
 
@@ -184,13 +196,14 @@ class LinkSet:
     def __len__(self) -> int:
         return len(self._links)
 
+    @uninterrupted
     def close(self) -> None:
         """Detach all; an error at one does not keep the others attached.
 
         Links whose closing waits for the kernel are closed at the same time, each in a thread of its own;
         before them the others, the last first.
         """
-        links, self._links = self._links[::-1], []
+        links = self._links[::-1]
         slow = [link for link in links if link.kind in KINDS and KINDS[link.kind].slow]
         steps: list[Undo] = [link.close for link in links if link not in slow]
         if len(slow) > 1:
@@ -198,6 +211,7 @@ class LinkSet:
         else:
             steps += [link.close for link in slow]
         run_all(steps)
+        self._links.clear()  # only now: what an interruption left can be closed again
 
     def __enter__(self) -> LinkSet:
         return self
@@ -249,4 +263,8 @@ def link_from_id(number: int) -> Link:
 
 def _known(fd: Fd, target: str) -> Link:
     info = read_info(fd.fileno())
+    if info.type == LinkType.ITER:
+        from pybpfload.links.iter import IterLink  # which builds on this module
+
+        return IterLink(f"program {info.prog_id}", kind_of_type(info.type), info.target or target, [fd])
     return Link(f"program {info.prog_id}", kind_of_type(info.type), info.target or target, [fd])

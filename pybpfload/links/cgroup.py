@@ -8,6 +8,7 @@ import os
 from pybpfload._sys import bpf
 from pybpfload._sys import links as sys_links
 from pybpfload._sys.fd import Fd
+from pybpfload._sys.signals import uninterrupted
 from pybpfload.errors import AttachError
 from pybpfload.links.base import Link
 from pybpfload.links.event import wants
@@ -25,6 +26,7 @@ NO_LINK = (-errno.EINVAL, -errno.E2BIG)
 UNSAID = ("cgroup/skb",)
 
 
+@uninterrupted
 def attach_cgroup(
     program: Program,
     cgroup: Place,

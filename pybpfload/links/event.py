@@ -9,6 +9,7 @@ from typing import Callable
 from pybpfload._sys import bpf, perf
 from pybpfload._sys import links as sys_links
 from pybpfload._sys.fd import Fd
+from pybpfload._sys.signals import uninterrupted
 from pybpfload.errors import AttachError
 from pybpfload.features import has
 from pybpfload.links.base import Link, run_all
@@ -29,6 +30,7 @@ def attach_event(program: Program, event: Fd, target: str, cookie: int = 0, *, k
     return attach_events(program, [event], target, [cookie], kind=kind)
 
 
+@uninterrupted
 def attach_events(
     program: Program,
     events: Sequence[Fd],

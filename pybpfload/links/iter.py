@@ -8,6 +8,7 @@ from typing import IO, Any
 from pybpfload._sys import bpf
 from pybpfload._sys import links as sys_links
 from pybpfload._sys.fd import Fd
+from pybpfload._sys.signals import uninterrupted
 from pybpfload.errors import AttachError
 from pybpfload.links.base import Link
 from pybpfload.maps import Map
@@ -49,6 +50,7 @@ class IterLink(Link):
         return self
 
 
+@uninterrupted
 def attach_iter(
     program: Program,
     *,

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from pybpfload._sys import bpf, perf, tracefs
 from pybpfload._sys import links as sys_links
 from pybpfload._sys.fd import Fd
+from pybpfload._sys.signals import uninterrupted
 from pybpfload.errors import AttachError, BpfError, UnsupportedError
 from pybpfload.links import kallsyms
 from pybpfload.links.base import Link, Undo, run_all
 from pybpfload.links.event import attach_events, wants
-from pybpfload.links.ladder import attach_type_for
+from pybpfload.links.ladder import attach_type_of
 from pybpfload.progs import Program
 from pybpfload.uapi import AttachType
 
@@ -51,7 +52,7 @@ def attach_kprobe(
         function, offset = _from_section(program, offset)
     ret = program.spec.section.startswith("kret") if ret is None else ret
     target = f"{'kretprobe' if ret else 'kprobe'} {function}{f'+{offset:#x}' if offset else ''}"
-    if attach_type_for(program.spec) in (AttachType.TRACE_KPROBE_MULTI, AttachType.TRACE_UPROBE_MULTI):
+    if attach_type_of(program) in (AttachType.TRACE_KPROBE_MULTI, AttachType.TRACE_UPROBE_MULTI):
         raise AttachError(program.name, target, f"SEC({program.spec.section!r}) says that it is no plain kprobe")
     return _probes(program, [(function, offset)], target, ret, [cookie], kind)
 
@@ -132,6 +133,7 @@ def attach_ksyscall(program: Program, name: str = "", *, ret: bool | None = None
     return attach_kprobe(program, function, ret=ret, cookie=cookie)
 
 
+@uninterrupted
 def attach_kprobe_multi(
     program: Program,
     functions: str | Sequence[str] = (),
@@ -163,7 +165,7 @@ def attach_kprobe_multi(
         raise AttachError(program.name, target, cause) from cause
     if cookies and len(cookies) != len(names):
         raise AttachError(program.name, target, f"{len(cookies)} cookies for {len(names)} functions")
-    attach_type = attach_type_for(program.spec)
+    attach_type = attach_type_of(program)
     if attach_type == 0 or not wants(kind, "kprobe_multi"):
         return _probes(program, [(name, 0) for name in names], target, ret, cookies, kind)
     result = sys_links.create_kprobe_multi(

@@ -8,10 +8,11 @@ however many places there are; a SEC(kprobe.multi) is loaded as a plain kprobe w
 from __future__ import annotations
 
 from pybpfload.features import has
+from pybpfload.progs import Program
 from pybpfload.spec import ProgramSpec
 from pybpfload.uapi import AttachType, ProgType
 
-__all__ = ["attach_type_for"]
+__all__ = ["attach_type_for", "attach_type_of"]
 
 MULTI = (AttachType.TRACE_UPROBE_MULTI, AttachType.TRACE_UPROBE_SESSION)
 PROMOTED = ("uprobe", "uretprobe", "usdt")
@@ -22,13 +23,23 @@ DEMOTED = {
 }
 
 
-def attach_type_for(spec: ProgramSpec) -> int:
-    """The attach type that a program is loaded with on this kernel."""
+def attach_type_of(program: Program) -> int:
+    """The attach type that a program was loaded with; that of one that somebody else has loaded is guessed."""
+    return attach_type_for(program.spec) if program.attach_type is None else program.attach_type
+
+
+def attach_type_for(spec: ProgramSpec, *, tail_calls: bool = False) -> int:
+    """The attach type to load a program with on this kernel.
+
+    Args:
+        tail_calls: whether it calls or is called by others: all of them have to be loaded for the same.
+    """
     wanted = spec.attach_type
     if spec.type is not ProgType.KPROBE:
         return wanted
     head = spec.section.partition("/")[0].removesuffix(".s")
-    if wanted == 0 and head in PROMOTED and has("link:uprobe_multi") and has("uprobe_multi_pid"):
+    plain = tail_calls or not spec.multi
+    if wanted == 0 and head in PROMOTED and not plain and has("link:uprobe_multi") and has("uprobe_multi_pid"):
         return AttachType.TRACE_UPROBE_MULTI
     feature = DEMOTED.get(wanted)  # type: ignore[call-overload]
     return 0 if feature and not has(feature) else wanted

@@ -12,6 +12,7 @@ from pybpfload._sys import bpf
 from pybpfload._sys import links as sys_links
 from pybpfload._sys.fd import Fd
 from pybpfload._sys.netlink import EGRESS, INGRESS, Filter, Route
+from pybpfload._sys.signals import uninterrupted
 from pybpfload.errors import AttachError, SyscallError, UnsupportedError
 from pybpfload.features import has
 from pybpfload.links.base import Link, run_all
@@ -40,6 +41,7 @@ def _interface(program: Program, device: str | int, target: str) -> int:
         raise AttachError(program.name, target, cause) from cause
 
 
+@uninterrupted
 def attach_xdp(program: Program, device: str | int, *, mode: str = "", kind: str | None = None) -> Link:
     """A network interface, before the kernel has made a packet of what came in.
 
@@ -131,6 +133,7 @@ def attach_tc(
         raise AttachError(program.name, target, cause) from cause
 
 
+@uninterrupted
 def _anchored(
     program: Program,
     kind: str,

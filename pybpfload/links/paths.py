@@ -18,6 +18,8 @@ LD_CACHE = "/etc/ld.so.cache"
 CACHE_MAGIC = b"glibc-ld.so.cache1.1"
 PLACES = ("/lib64", "/usr/lib64", "/lib", "/usr/lib", "/usr/local/lib")
 MAX_CACHE = 16 << 20
+MAX_LINKS = 40  # as the kernel
+DELETED = " (deleted)"
 
 
 def resolve(path: str, pid: int = -1) -> str:
@@ -35,24 +37,24 @@ def resolve(path: str, pid: int = -1) -> str:
     if root and not os.path.isdir(f"/proc/{pid}"):
         raise ProcessLookupError(errno.ESRCH, f"no process {pid}")
     if "/" in path:
-        inside = root + os.path.abspath(path) if root and not path.startswith("/proc/") else path
-        return inside if os.path.exists(inside) else path
+        # What names a process says itself whose file it is.
+        return inside(root, path) if root and not path.startswith("/proc/") else path
     tried = []
     if pid >= 0:
         tried.append(f"what process {pid or os.getpid()} has mapped")
-        for mapped in _mapped(pid or os.getpid()):
-            if _is_called(mapped, path):
-                return mapped if mapped.startswith("/proc/") else root + mapped
+        for name, deleted_at in _mapped(pid or os.getpid()):
+            if _is_called(name, path):
+                return deleted_at or inside(root, name)
     if path.startswith("lib") or LIBRARY.search(path):
         tried += [LD_CACHE, *PLACES]
         for library in _libraries(root):
             if _is_called(library, path):
-                return root + library
+                return inside(root, library)
     else:
         tried.append("PATH")
-        program = shutil.which(path)
+        program = shutil.which(path) if not root else _program(root, path)
         if program:
-            return root + program if os.path.exists(root + program) else program
+            return inside(root, program)
     raise ObjectError(f"no file `{printable(path)}` (looked for in {', '.join(tried)})")
 
 
@@ -61,14 +63,57 @@ def debug_root(pid: int) -> str:
     return f"/proc/{pid}/root" if pid > 0 and pid != os.getpid() else ""
 
 
+def inside(root: str, path: str) -> str:
+    """The file that a process with this root means by a path: links that are absolute begin at its root again.
+
+    The kernel follows them from ours, which in a container is another file, or none. "" is our own root.
+
+    Raises:
+        OSError: a link cannot be read, or there are too many (ELOOP).
+    """
+    if not root:
+        return path
+    done: list[str] = []
+    left = [part for part in reversed(path.split("/")) if part not in ("", ".")]
+    links = 0
+    while left:
+        part = left.pop()
+        if part == "..":
+            del done[-1:]
+            continue
+        place = "/".join([root, *done, part])
+        try:
+            target = os.readlink(place)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOENT):  # no link, or nothing: whoever opens it will see
+                raise
+            done.append(part)
+            continue
+        links += 1
+        if links > MAX_LINKS:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+        if target.startswith("/"):
+            done.clear()
+        left += [part for part in reversed(target.split("/")) if part not in ("", ".")]
+    return "/".join([root, *done])
+
+
+def _program(root: str, name: str) -> str | None:
+    """A program of a process's root, by its name: where ours are looked for."""
+    for folder in os.get_exec_path():
+        if folder.startswith("/") and os.path.isfile(inside(root, f"{folder}/{name}")):
+            return f"{folder}/{name}"
+    return None
+
+
 def _is_called(path: str, name: str) -> bool:
     """Whether a file goes by a name: ``libc``, ``libc.so``, ``libc.so.6`` or ``libc-2.31`` as it is."""
     base = path.rpartition("/")[2]
     return base == name or base.startswith((name + ".so", name + ".")) or base.partition(".so")[0] == name
 
 
-def _mapped(pid: int) -> Iterator[str]:
-    """The files that a process runs code from. One that is deleted meanwhile is opened through the mapping."""
+def _mapped(pid: int) -> Iterator[tuple[str, str]]:
+    """The files that a process runs code from; of one that is deleted meanwhile, also a path that opens the mapping."""
     seen = set()
     with open(f"/proc/{pid}/maps", "rb") as file:
         for line in file:
@@ -77,13 +122,12 @@ def _mapped(pid: int) -> Iterator[str]:
                 continue
             seen.add(parts[5])
             path = os.fsdecode(parts[5])
-            if path.endswith(" (deleted)"):
-                # The name is kept for messages; the kernel opens the file that is mapped.
+            if path.endswith(DELETED):
                 link = f"/proc/{pid}/map_files/{os.fsdecode(parts[0])}"
                 if os.path.exists(link):
-                    yield link
+                    yield path[: -len(DELETED)], link
                 continue
-            yield path
+            yield path, ""
 
 
 def _libraries(root: str) -> Iterator[str]:

@@ -9,6 +9,7 @@ import socket
 from pybpfload._sys import bpf
 from pybpfload._sys import links as sys_links
 from pybpfload._sys.fd import Fd
+from pybpfload._sys.signals import uninterrupted
 from pybpfload.errors import AttachError, SyscallError
 from pybpfload.features import has
 from pybpfload.links.base import Link
@@ -26,6 +27,7 @@ DEFRAGMENT = 1  # BPF_F_NETFILTER_IP_DEFRAG
 SO_ATTACH_BPF, SO_DETACH_BPF, SO_ATTACH_REUSEPORT_EBPF, SO_DETACH_REUSEPORT_BPF = 50, 27, 52, 68
 
 
+@uninterrupted
 def attach_netns(program: Program, netns: Place = OWN_NETNS, *, kind: str | None = None) -> Link:
     """A network namespace: sk_lookup, flow_dissector.
 
@@ -57,6 +59,7 @@ def attach_netns(program: Program, netns: Place = OWN_NETNS, *, kind: str | None
         raise AttachError(program.name, target, cause) from cause
 
 
+@uninterrupted
 def attach_sockmap(program: Program, map: Map, *, kind: str | None = None) -> Link:
     """A sockmap or sockhash, for all sockets in it: sk_skb, sk_msg.
 
@@ -82,6 +85,7 @@ def attach_sockmap(program: Program, map: Map, *, kind: str | None = None) -> Li
         raise AttachError(program.name, target, cause) from cause
 
 
+@uninterrupted
 def attach_netfilter(
     program: Program, family: str | int, hook: str | int, *, priority: int, defragment: bool = False
 ) -> Link:

@@ -9,6 +9,7 @@ from pybpfload._sys import bpf
 from pybpfload._sys import links as sys_links
 from pybpfload._sys import maps as sys_maps
 from pybpfload._sys.fd import Fd
+from pybpfload._sys.signals import uninterrupted
 from pybpfload.errors import AttachError
 from pybpfload.links.base import Link
 from pybpfload.links.event import wants
@@ -33,6 +34,7 @@ class StructOpsLink(Link):
         self.program_name = map.name
 
 
+@uninterrupted
 def attach_struct_ops(map: Map, value: bytes, *, kind: str | None = None) -> StructOpsLink:
     """Register a struct_ops map with the kernel; see BpfObject.attach_struct_ops().
 

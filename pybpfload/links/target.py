@@ -11,6 +11,7 @@ from typing import Protocol, Union
 from pybpfload._sys import bpf
 from pybpfload._sys import links as sys_links
 from pybpfload._sys.fd import Fd
+from pybpfload._sys.signals import uninterrupted
 from pybpfload.errors import AttachError
 from pybpfload.links.base import Link, run_all
 from pybpfload.progs import Program
@@ -44,6 +45,7 @@ def opened(place: Place) -> Iterator[int]:
         yield place.fileno()
 
 
+@uninterrupted
 def own_program(program: Program) -> Fd:
     """Another file descriptor of the program: what is attached without a link is named by it when it goes."""
     return Fd(os.dup(program.fileno()), f"program {program.name}")
@@ -60,6 +62,7 @@ def interface_number(device: str | int) -> int:
     return socket.if_nametoindex(device)
 
 
+@uninterrupted
 def by_prog_attach(program: Program, fd: int | None, attach_type: int, target: str, flags: int = 0) -> Link:
     """The way of kernels without links for it. Nothing undoes it but close().
 

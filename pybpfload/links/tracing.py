@@ -7,6 +7,7 @@ import errno
 from pybpfload._sys import bpf, perf
 from pybpfload._sys import links as sys_links
 from pybpfload._sys.fd import Fd
+from pybpfload._sys.signals import uninterrupted
 from pybpfload.errors import AttachError, BpfError
 from pybpfload.features import FEATURES, has
 from pybpfload.links.base import Link
@@ -37,6 +38,7 @@ def attach_raw_tracepoint(program: Program, target: str | None = None, cookie: i
     return _open(program, target, f"tracepoint {target or program.spec.target}", cookie)
 
 
+@uninterrupted
 def _open(program: Program, name: str | None, target: str, cookie: int) -> Link:
     if cookie and not has("raw_tp_cookie"):
         raise AttachError(program.name, target, "this kernel has no cookies on raw tracepoints (they came with 6.10)")
@@ -69,6 +71,7 @@ def _hint(program: Program, result: int) -> str:
     return ""
 
 
+@uninterrupted
 def attach_tracing(program: Program, cookie: int = 0) -> Link:
     """What the program was loaded for: tp_btf, fentry, fexit, fmod_ret, lsm.
 
@@ -96,6 +99,7 @@ def attach_tracing(program: Program, cookie: int = 0) -> Link:
     return _link(program, result, target)
 
 
+@uninterrupted
 def attach_freplace(program: Program, target: Program | None = None, function: str = "", cookie: int = 0) -> Link:
     """A function of another program, which this one replaces.
 

@@ -10,11 +10,12 @@ from typing import NamedTuple
 from pybpfload._sys import bpf, perf, tracefs
 from pybpfload._sys import links as sys_links
 from pybpfload._sys.fd import Fd
+from pybpfload._sys.signals import uninterrupted
 from pybpfload.errors import AttachError, BpfError, ObjectError, UnsupportedError, printable
 from pybpfload.links import paths
 from pybpfload.links.base import Link, Undo, run_all
 from pybpfload.links.event import attach_events, wants
-from pybpfload.links.ladder import attach_type_for
+from pybpfload.links.ladder import attach_type_of
 from pybpfload.progs import Program
 from pybpfload.symbols import SymbolFile, file_offset_of
 from pybpfload.uapi import AttachType
@@ -148,7 +149,7 @@ def _offsets(path: str, symbols: str | Sequence[str], root: str) -> list[int]:
         found = file.matching(symbols)
         if not found:
             raise ObjectError(f"{path}: no function like `{printable(symbols)}`")
-        return list(found.values())
+        return [offset for _, offset in found]
 
 
 def attach_places(
@@ -157,16 +158,21 @@ def attach_places(
     """The ladder: one link for all; a perf event each; a probe in tracefs each."""
     if not places.offsets:
         raise AttachError(program.name, target, "no place to attach to")
-    attach_type = attach_type_for(program.spec)
+    attach_type = attach_type_of(program)
     if attach_type in MULTI:
         if not wants(kind, "uprobe_multi"):
-            raise AttachError(program.name, target, f"loaded for uprobe_multi, it cannot be attached by {kind}")
+            raise AttachError(
+                program.name,
+                target,
+                f"loaded for uprobe_multi, it cannot be attached by {kind}: set `multi` of its spec to False",
+            )
         return _by_link(program, places, target, attach_type, ret, pid)
     if kind == "uprobe_multi":
         raise AttachError(program.name, target, "the program was not loaded for uprobe_multi")
     return _by_events(program, places, target, ret, pid, kind)
 
 
+@uninterrupted
 def _by_link(program: Program, places: Places, target: str, attach_type: int, ret: bool, pid: int) -> Link:
     result = sys_links.create_uprobe_multi(
         program.fileno(),

@@ -115,7 +115,7 @@ class HashMap(Keyed, MutableMapping[Any, Any]):
 
     def keys(self) -> KeysView[Any]:
         """The keys."""
-        return _Keys(self)
+        return KeysView(self)
 
     def items(self) -> ItemsView[Any, Any]:
         """Keys and values, read in batches."""
@@ -128,7 +128,8 @@ class HashMap(Keyed, MutableMapping[Any, Any]):
     def update(self, other: Any = (), /, **more: Any) -> None:
         """Write many entries, in batches where the kernel has them.
 
-        All or nothing it is not: when one cannot be written, those before it are.
+        All or nothing it is not: when the kernel refuses one, those before it are written. What cannot be packed is
+        found before its batch is.
         """
         pairs = iter(other.items() if isinstance(other, Mapping) else other)
         limit = limit_of(self.key_size + self._read_size, 1 << 30)
@@ -204,18 +205,7 @@ class HashMap(Keyed, MutableMapping[Any, Any]):
         raise error_of(errno.EAGAIN, f"BPF_MAP_UPDATE_ELEM {self.name}", "the key comes and goes")
 
 
-class _Uncounted:
-    """A view that does not say how long it is: `list()` would ask, and have the kernel read everything twice."""
-
-    def __len__(self) -> int:
-        raise TypeError("entries are counted by len(map), which reads them all")
-
-
-class _Keys(_Uncounted, KeysView[Any]):
-    pass
-
-
-class _Items(_Uncounted, ItemsView[Any, Any]):
+class _Items(ItemsView[Any, Any]):
     _mapping: HashMap
 
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
@@ -224,7 +214,7 @@ class _Items(_Uncounted, ItemsView[Any, Any]):
             yield from zip(m._keys_of(chunk.keys), m._values_of(chunk.values))
 
 
-class _Values(_Uncounted, ValuesView[Any]):
+class _Values(ValuesView[Any]):
     _mapping: HashMap
 
     def __iter__(self) -> Iterator[Any]:

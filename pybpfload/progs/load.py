@@ -12,6 +12,7 @@ from pybpfload import insn, privilege
 from pybpfload._sys import attrs, bpf
 from pybpfload._sys import progs as sys_progs
 from pybpfload._sys.fd import Fd
+from pybpfload._sys.signals import uninterrupted
 from pybpfload.btf.blob import Btf
 from pybpfload.errors import PrivilegeError, VerifierError, printable
 from pybpfload.linker import LinkedProgram
@@ -31,6 +32,7 @@ def _info(record: struct.Struct, rows: list[tuple[int, ...]]) -> bytes:
     return b"".join([record.pack(*row) for row in rows])
 
 
+@uninterrupted
 def load_program(
     spec: ProgramSpec,
     linked: LinkedProgram,
@@ -82,7 +84,7 @@ def load_program(
     what = f"BPF_PROG_LOAD {spec.name}"
     result, _ = sys_progs.load(attr, spec.name)
     if result >= 0:
-        return Program(Fd(result, f"program {spec.name}"), spec, attr.insn_cnt)
+        return Program(Fd(result, f"program {spec.name}"), spec, attr.insn_cnt, attach_type)
     raise _failure(attr, spec, linked, -result, what, btf)
 
 

@@ -52,14 +52,16 @@ class Program:
         name: as the object calls it.
         spec: what it was loaded from; of one that was only opened, what the kernel knows of that.
         insn_count: slots that were given to the verifier; 0 of one that was only opened.
+        attach_type: that it was loaded with; None of one that was only opened, since the kernel does not tell.
         maps: its object's, by name; none of one that was only opened.
     """
 
-    def __init__(self, fd: Fd, spec: ProgramSpec, insn_count: int = 0) -> None:
+    def __init__(self, fd: Fd, spec: ProgramSpec, insn_count: int = 0, attach_type: int | None = None) -> None:
         self._fd = fd
         self.spec = spec
         self.name = spec.name
         self.insn_count = insn_count
+        self.attach_type = attach_type
         self.maps: Mapping[str, Map] = {}
 
     def __repr__(self) -> str:

@@ -112,15 +112,18 @@ class SymbolFile:
             raise self._not_found(lost)
         return [found[s] for s in symbols]
 
-    def matching(self, pattern: str) -> dict[str, int]:
-        """Name and offset of each function that matches a shell pattern; those at one place count once."""
+    def matching(self, pattern: str) -> list[tuple[str, int]]:
+        """Name and offset of each function that matches a shell pattern; those at one place count once.
+
+        A name may have several: versions, or static functions of several files.
+        """
         match = re.compile(translate(pattern)).match
         found: dict[int, str] = {}
         for table in self.tables():
             for hit in table.functions():
                 if match(hit.name):
                     found.setdefault(self._offset(hit), hit.name)
-        return {name: offset for offset, name in found.items()}
+        return [(name, offset) for offset, name in found.items()]
 
     def _decide(self, symbol: str, hits: list[Hit], table: SymbolTable) -> int:
         # Several versions: the default one. Several definitions: a weak one gives way.

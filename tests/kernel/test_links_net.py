@@ -11,7 +11,7 @@ import pytest
 
 import pybpfload
 from pybpfload._sys.netlink import EGRESS, INGRESS, Route
-from pybpfload.errors import AttachError, UnsupportedError
+from pybpfload.errors import AttachError, BpfError
 from tests.support.needs import need, needs, uses
 from tests.support.objects import only
 from tests.support.sandbox import ip, netns
@@ -102,7 +102,7 @@ def test_xdp_by_netlink_has_no_link_to_pin_or_update():
         for action in (
             lambda: link.pin("/sys/fs/bpf/x"), link.detach, link.info, lambda: link.update(obj.programs["on_xdp"])
         ):  # fmt: skip
-            with pytest.raises(UnsupportedError, match="attachment by netlink, which is no link"):
+            with pytest.raises(BpfError, match="takes one BPF link; this is attached by netlink"):
                 action()
         with pytest.raises(ValueError, match="netlink has no file descriptor"):
             link.fileno()
