@@ -35,7 +35,7 @@ related.
 """
 # Title, page, and the modules whose public names stand there; "" takes the rest.
 PARTS = (
-    ("Objects", "objects.md", ("objectspec", "loader", "object", "spec")),
+    ("Objects", "objects.md", ("objectspec", "loader", "object", "spec", "_sys.caps")),
     ("Programs", "programs.md", ("progs.",)),
     ("Maps", "maps.md", ("maps.", "listing")),
     ("Links", "links.md", ("links.",)),
