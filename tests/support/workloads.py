@@ -68,6 +68,11 @@ class Workload:
         self._process.stdin.write("\n")
         self._process.stdin.flush()
 
+    @property
+    def ended(self) -> bool:
+        """Whether it is done."""
+        return self._process.poll() is not None
+
     def __enter__(self) -> Workload:
         return self
 
