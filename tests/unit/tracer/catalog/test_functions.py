@@ -7,7 +7,7 @@ import pytest
 from tracer.catalog.functions import FUNCTIONS, MARKERS, argument, functions_of
 
 MEANINGS = {
-    "object", "from", "made", "certificate", "cipher_list", "ciphersuites", "text", "fd", "role", "number", "at_int",
+    "object", "from", "made", "certificate", "cipher_list", "ciphersuites", "text", "fd", "role", "number",
     "at_long", "-",
 }  # fmt: skip
 
