@@ -1,7 +1,7 @@
 """Filters in the kernel and their reference in user space: two managers watch the same, and have to agree.
 
 One has the kernel filter. The other sees everything, and the stages of tracer/pipeline/filters.py choose. What the
-host does meanwhile is left out: only the processes of the workload are looked at.
+host does meanwhile could fill the ring, so the workload has a cgroup of its own, and everything is what happens there.
 """
 
 from __future__ import annotations
@@ -69,18 +69,20 @@ print(child)
 
 @pytest.fixture(scope="module")
 def cgroup():
-    """A cgroup v2 with another one below it, or "" where there are none."""
+    """A cgroup v2 between two others, or "" where there are none: everything runs in the outermost."""
     mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
     root = next((Path(mount[1]) for mount in mounts if mount[2] == "cgroup2"), None)
     if root is None:
         yield ""
         return
-    outer = root / f"crypto-tracer-{os.getpid()}"
+    outermost = root / f"crypto-tracer-{os.getpid()}"
+    outer = outermost / "outer"
     inner = outer / "inner"
     inner.mkdir(parents=True)
     yield str(outer)
     inner.rmdir()
     outer.rmdir()
+    outermost.rmdir()
 
 
 def started(settings):
@@ -128,7 +130,13 @@ def test_kernel_and_user_space_agree(tmp_path, cgroup, wanted):
         settings = Settings(own_pid=os.getpid(), **wanted(family.pid, cgroup))
         if settings == Settings(own_pid=os.getpid()):
             pytest.skip("no cgroup v2 here")
-        with started(settings) as chooses, started(Settings(own_pid=os.getpid())) as sees_all:
+        everywhere = Settings(own_pid=os.getpid())
+        if cgroup:
+            outermost = Path(cgroup).parent
+            (outermost / "cgroup.procs").write_text(str(family.pid))
+            everywhere = everywhere._replace(cgroup=str(outermost))
+        pushed = settings if settings.cgroup else settings._replace(cgroup=everywhere.cgroup)
+        with started(pushed) as chooses, started(everywhere) as sees_all:
             output = family.go().split()
             chosen, everything = drained(chooses), drained(sees_all)
     pids = {family.pid, *map(int, output)}
