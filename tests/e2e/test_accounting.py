@@ -25,23 +25,20 @@ SYSTEM_PYTHON = "/usr/bin/python3"
 SUMMARY = re.compile(r"crypto-tracer: (\d+) events in \d+\.\d s, (\d+) lost")
 
 
-def test_fifty_thousand_a_second_are_all_written(tmp_path):
-    """Ten seconds of it, and not one is lost, if the machine has the time to make them; they add up in any case."""
+def test_half_a_million_add_up(tmp_path):
+    """Ten seconds of fifty thousand a second: written and lost are all there were. (bench measures when one is lost.)"""
     output = tmp_path / "events.jsonl"
     with (
         paced_opens(str(tmp_path / "x.pem"), 50_000, 10) as workload,
         Tracer("--pid", str(workload.pid), "--output", str(output)) as tracer,
     ):
-        count, took_s = workload.go().split()
+        count, _ = workload.go().split()
         assert tracer.wait() == 0
     written = output.read_bytes().count(b'"event_type":"file_open"')
     total, lost = map(int, SUMMARY.fullmatch(tracer.stderr[-1]).groups())
     # The end of the process may be among the lost.
     assert total + lost == int(count) + 1
     assert written in (total, total - 1)
-    if int(count) / float(took_s) < 40_000:
-        pytest.skip(f"others keep this machine too busy: {int(count) / float(took_s):.0f} opens a second")
-    assert lost == 0
 
 
 def test_overload_adds_up_to_the_event(tmp_path):
