@@ -102,6 +102,8 @@ def _failure(
             break
         # Kernels from 6.4 on say how long it is. Theirs ends where the log does; older ones cut the end off.
         size = max(size + 1, attr.log_true_size) if attr.log_true_size else size * 4
+    if first in (errno.EMFILE, errno.ENFILE, errno.ENOMEM) and not _without_statistics(log):
+        return bpf.error_of(first, what)  # nothing was verified
     if first in (errno.EPERM, errno.EACCES) and not _without_statistics(log):
         error = bpf.error_of(first, what)
         if isinstance(error, PrivilegeError):

@@ -9,7 +9,7 @@ import pytest
 import pybpfload
 from pybpfload import features
 from pybpfload._sys import syscall
-from pybpfload.errors import PrivilegeError, VerifierError
+from pybpfload.errors import PrivilegeError, SyscallError, VerifierError
 from pybpfload.uapi import Cmd
 from tests.support.objects import read
 
@@ -139,3 +139,18 @@ def test_refusal_without_a_verdict_is_a_privilege_error(monkeypatch):
     assert not isinstance(caught.value, VerifierError)
     assert str(caught.value) == "BPF_PROG_LOAD on_cpu: Operation not permitted (EPERM)"
     assert isinstance(caught.value.hint, str)
+
+
+def test_load_without_a_descriptor_to_spare_is_no_verdict(monkeypatch):
+    """EMFILE: the verifier had nothing to say, and is not blamed."""
+    real = syscall.door
+
+    def full(number, *arguments):
+        loads = number == syscall.numbers().bpf and arguments[0] == Cmd.PROG_LOAD
+        return -errno.EMFILE if loads else real(number, *arguments)
+
+    spec = read("uprobe")
+    monkeypatch.setattr(syscall, "door", full)
+    with pytest.raises(SyscallError, match="EMFILE") as caught:
+        pybpfload.load(spec)
+    assert not isinstance(caught.value, VerifierError)
