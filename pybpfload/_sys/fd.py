@@ -53,5 +53,5 @@ class Fd:
 
     def __del__(self) -> None:
         if getattr(self, "_number", -1) >= 0:
+            self.close()  # first: the warning may be made an error
             warnings.warn(f"{self._what} was not closed", ResourceWarning, source=self, stacklevel=2)
-            self.close()

@@ -44,7 +44,7 @@ SEC("raw_tp/sys_enter")
 int takes_stack(void *ctx)
 {
 	if (is_target())
-		stack_id = bpf_get_stackid(ctx, &stacks, 0);
+		stack_id = bpf_get_stackid(ctx, &stacks, BPF_F_REUSE_STACKID);
 	return 0;
 }
 
@@ -52,7 +52,7 @@ SEC("raw_tp/sys_enter")
 int takes_build_ids(void *ctx)
 {
 	if (is_target())
-		stack_id = bpf_get_stackid(ctx, &build_ids, BPF_F_USER_STACK);
+		stack_id = bpf_get_stackid(ctx, &build_ids, BPF_F_USER_STACK | BPF_F_REUSE_STACKID);
 	return 0;
 }
 
