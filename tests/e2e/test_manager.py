@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import os
 import subprocess
+import threading
 import time
 
 import pytest
@@ -236,7 +237,8 @@ def test_cleanup_that_hangs_is_given_up(log, monkeypatch):
     assert time.monotonic() - began < 5
     assert "clean-up: not done" in log.getvalue()
     release.append(True)
-    wait_until(lambda: not manager._loaded, "the rest of the clean-up")
+    names = ("cleanup", "detach")
+    wait_until(lambda: not any(t.name in names for t in threading.enumerate()), "the rest of the clean-up")
 
 
 def test_error_while_filling_maps_leaves_nothing(log):
