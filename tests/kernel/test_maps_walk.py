@@ -147,7 +147,7 @@ def test_batches_save_system_calls():
             with counted(calls):
                 m.update(pairs)
                 assert len(calls) == 1
-                assert len(list(m.items())) == 64
+                assert len(dict(m.items())) == 64
                 assert len(calls) <= 3
                 m.clear()
                 assert len(calls) <= 6
