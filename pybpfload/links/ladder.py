@@ -14,7 +14,6 @@ from pybpfload.uapi import AttachType, ProgType
 
 __all__ = ["attach_type_for", "attach_type_of"]
 
-MULTI = (AttachType.TRACE_UPROBE_MULTI, AttachType.TRACE_UPROBE_SESSION)
 PROMOTED = ("uprobe", "uretprobe", "usdt")
 # Where the link is missing, the program is loaded as a plain probe: its context is the same.
 DEMOTED = {

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from tracer.commands import Command
+from tracer.commands.watching import watch
 from tracer.options import SHOW, WATCH
 
 TYPE_CHECKING = False
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
     from tracer.log import Log
     from tracer.stop import Stop
 
-KINDS = ("file_open",)
-
 
 def run(options: Namespace, log: Log, stop: Stop) -> int:
     """Trace until it is time to end.
@@ -22,16 +21,7 @@ def run(options: Namespace, log: Log, stop: Stop) -> int:
     Raises:
         TracerError: with the exit code that fits.
     """
-    from tracer.pipeline.select import Selection
-
-    selection = Selection(options, KINDS)
-    if options.replay:
-        from tracer.replay import replay
-
-        return replay(options, selection, log, stop)
-    from tracer.session import Session
-
-    return Session(options, log, stop, selection).run()
+    return watch(options, log, stop, ("file_open",))
 
 
 COMMAND = Command(

@@ -7,6 +7,7 @@ What it needs to do this is imported in `run`, so that the help of the command i
 from __future__ import annotations
 
 from tracer.commands import Command
+from tracer.commands.watching import watch
 from tracer.options import SHOW, WATCH
 
 TYPE_CHECKING = False
@@ -23,16 +24,7 @@ def run(options: Namespace, log: Log, stop: Stop) -> int:
     Raises:
         TracerError: with the exit code that fits.
     """
-    from tracer.pipeline.select import Selection
-
-    selection = Selection(options)
-    if options.replay:
-        from tracer.replay import replay
-
-        return replay(options, selection, log, stop)
-    from tracer.session import Session
-
-    return Session(options, log, stop, selection).run()
+    return watch(options, log, stop)
 
 
 COMMAND = Command(

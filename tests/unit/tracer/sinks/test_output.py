@@ -105,20 +105,25 @@ def test_full_device_is_an_error_that_counts():
         assert "free some space" in caught.value.hint
 
 
-def test_full_disk_leaves_whole_lines(tmp_path, monkeypatch):
-    """What did not fit is taken back to the end of the last line."""
-    real, room = os.write, [25]
+def disk_with_room(room: int):
+    """os.write() of a disk that is full after so many bytes."""
+    real, left = os.write, [room]
 
     def write(fd, data):
-        if not room[0]:
+        if not left[0]:
             raise OSError(28, "No space left on device")
-        done = real(fd, bytes(data)[: room[0]])
-        room[0] -= done
+        done = real(fd, bytes(data)[: left[0]])
+        left[0] -= done
         return done
 
+    return write
+
+
+def test_full_disk_leaves_whole_lines(tmp_path, monkeypatch):
+    """What did not fit is taken back to the end of the last line."""
     path = tmp_path / "x"
     with open_output(str(path), never) as output:
-        monkeypatch.setattr(module.os, "write", write)
+        monkeypatch.setattr(module.os, "write", disk_with_room(25))
         with pytest.raises(OutputError):
             output.write_lines(["0123456789\n"] * 4)
         monkeypatch.undo()
@@ -257,18 +262,9 @@ def test_reopened_file_goes_on_in_a_new_one(tmp_path):
 
 def test_full_disk_takes_back_an_event_of_several_lines(tmp_path, monkeypatch):
     """An event is whole or not there, also if it has line ends of its own."""
-    real, room = os.write, [25]
-
-    def write(fd, data):
-        if not room[0]:
-            raise OSError(28, "No space left on device")
-        done = real(fd, bytes(data)[: room[0]])
-        room[0] -= done
-        return done
-
     path = tmp_path / "x"
     with open_output(str(path), never) as output:
-        monkeypatch.setattr(module.os, "write", write)
+        monkeypatch.setattr(module.os, "write", disk_with_room(25))
         with pytest.raises(OutputError):
             output.write_lines(["{\n 1234567\n}\n"] * 4)
         monkeypatch.undo()
