@@ -139,17 +139,18 @@ def test_link_inside_a_root_is_followed_inside(tmp_path):
     (root / "opt").mkdir(parents=True)
     build(root / "opt" / "libown.so")
     os.symlink("/opt", root / "bin")
-    os.symlink("/bin/../bin/libown.so", root / "ls")
+    (root / "deep").mkdir()
+    os.symlink("/bin/../bin/libown.so", root / "deep" / "ls")
     os.symlink("/loop", root / "loop")
     code = f"os.chroot({str(root)!r}); os.chdir('/')"
     with child(code) as pid:
         place = f"/proc/{pid}/root"
-        assert resolve("/ls", pid) == f"{place}/opt/libown.so"
+        assert resolve("/deep/ls", pid) == f"{place}/opt/libown.so"
         assert inside(place, "/../../opt/./libown.so") == f"{place}/opt/libown.so"
         with pytest.raises(OSError, match="Too many levels"):
             resolve("/loop", pid)
         with only("uprobe", "on_entry") as obj:
-            with pybpfload.attach_uprobe(obj.programs["on_entry"], "/ls", "call_it", pid=pid):
+            with pybpfload.attach_uprobe(obj.programs["on_entry"], "/deep/ls", "call_it", pid=pid):
                 pass
             # The host has it, the container has not.
             with pytest.raises(BpfError, match="No such file"):
