@@ -37,6 +37,17 @@ NETWORK = (
 )  # fmt: skip
 # Calls that take CAP_SYS_ADMIN, whatever else there is: they reach what others made.
 OF_OTHERS = ("GET_FD_BY_ID", "GET_NEXT_ID", "ENABLE_STATS", "TASK_FD_QUERY")
+# What everybody may do unless sysctl kernel.unprivileged_bpf_disabled is set: of other programs it says nothing.
+UNPRIVILEGED = (None, ProgType.SOCKET_FILTER, ProgType.CGROUP_SKB)
+# EPERM that no capability changes.
+OF_THE_OBJECT = {
+    "BPF_MAP_UPDATE_ELEM": "the map may be frozen (BPF_MAP_FREEZE), or read-only from here (BPF_F_RDONLY)",
+    "BPF_MAP_DELETE_ELEM": "the map may be frozen (BPF_MAP_FREEZE), or read-only from here (BPF_F_RDONLY)",
+    "BPF_MAP_UPDATE_BATCH": "the map may be frozen (BPF_MAP_FREEZE), or read-only from here (BPF_F_RDONLY)",
+    "BPF_MAP_DELETE_BATCH": "the map may be frozen (BPF_MAP_FREEZE), or read-only from here (BPF_F_RDONLY)",
+    "BPF_MAP_LOOKUP_ELEM": "the map may be write-only from here (BPF_F_WRONLY)",
+    "BPF_OBJ_PIN": "pins take a bpffs: mount -t bpf bpf DIRECTORY",
+}
 SECCOMP_FILTER = 2
 WHOLE_RANGE = "4294967295"
 
@@ -117,6 +128,8 @@ def hindrances(call: str, prog_type: ProgType | None = None, *, now: Privileges 
     found = [*_capabilities(command, prog_type, now), *_settings(command, prog_type, now)]
     if not found and command in ("BPF_MAP_CREATE", "BPF_PROG_LOAD") and 0 <= now.memlock < 1 << 20:
         found.append(f"the limit of locked memory is {now.memlock} bytes (ulimit -l), which kernels before 5.11 count")
+    if not found and command in OF_THE_OBJECT:
+        found.append(OF_THE_OBJECT[command])
     if now.seccomp:
         found.append("a seccomp filter looks at this process's system calls: a container's profile has to allow bpf")
     return found
@@ -149,7 +162,8 @@ def _capabilities(command: str, prog_type: ProgType | None, now: Privileges) -> 
 
 def _settings(command: str, prog_type: ProgType | None, now: Privileges) -> list[str]:
     found = []
-    if command.startswith("BPF_") and now.unprivileged_bpf and not now.has(BPF, SYS_ADMIN):
+    everybody = prog_type in UNPRIVILEGED and not command.endswith(OF_OTHERS)
+    if command.startswith("BPF_") and everybody and now.unprivileged_bpf and not now.has(BPF, SYS_ADMIN):
         found.append(f"sysctl kernel.unprivileged_bpf_disabled is {now.unprivileged_bpf}")
     if command == "perf_event_open" and (now.perf_paranoid or 0) > -1 and not now.has(PERFMON, SYS_ADMIN):
         found.append(f"sysctl kernel.perf_event_paranoid is {now.perf_paranoid}; tracing all processes takes -1")

@@ -112,12 +112,15 @@ def _told(cause: Exception, functions: Sequence[str]) -> str:
     return f"{cause}; {why}" if why else str(cause)
 
 
-def attach_ksyscall(program: Program, name: str = "", *, ret: bool | None = None, cookie: int = 0) -> Link:
+def attach_ksyscall(
+    program: Program, name: str = "", *, ret: bool | None = None, cookie: int = 0, kind: str | None = None
+) -> Link:
     """The kernel's function of a system call, whatever this architecture calls it.
 
     Args:
         name: of the system call, ``read``; "" takes it from SEC(ksyscall/NAME).
         ret: at its return; None takes it from SEC(kretsyscall/NAME).
+        cookie, kind: as those of attach_kprobe().
 
     Raises:
         AttachError: there is no such system call, or its function cannot be traced.
@@ -130,7 +133,7 @@ def attach_ksyscall(program: Program, name: str = "", *, ret: bool | None = None
         function = kallsyms.syscall_function(name)
     except (BpfError, OSError) as cause:
         raise AttachError(program.name, f"system call {name}", cause) from cause
-    return attach_kprobe(program, function, ret=ret, cookie=cookie)
+    return attach_kprobe(program, function, ret=ret, cookie=cookie, kind=kind)
 
 
 @uninterrupted

@@ -45,6 +45,8 @@ def process(*capabilities: int, **changes) -> Privileges:
         ("BPF_MAP_CREATE m", None, process(SYS_ADMIN, seccomp=True), "seccomp filter"),
         ("BPF_MAP_CREATE m", None, process(SYS_ADMIN, memlock=65536), "locked memory is 65536 bytes"),
         ("BPF_PROG_LOAD p", ProgType.LSM, process(SYS_ADMIN), "no capability is missing"),
+        ("BPF_MAP_UPDATE_ELEM m", None, process(BPF), "may be frozen"),
+        ("BPF_OBJ_PIN /tmp/m", None, process(BPF), "pins take a bpffs"),
     ],
 )
 def test_hindrances_name_what_is_in_the_way(call, prog_type, now, expected):
@@ -66,6 +68,12 @@ def test_hindrances_name_what_is_in_the_way(call, prog_type, now, expected):
 def test_hindrances_of_those_who_may_are_none(call, prog_type, now):
     """Nothing is blamed for no reason."""
     assert hindrances(call, prog_type, now=now) == []
+
+
+def test_hindrances_of_what_nobody_may_without_capabilities_say_nothing_of_sysctls():
+    """Programs that look into the kernel take capabilities whatever the sysctl is."""
+    found = hindrances("BPF_PROG_LOAD p", ProgType.KPROBE, now=process(unprivileged_bpf=2))
+    assert found == ["this process (uid 1000) has no CAP_BPF and no CAP_PERFMON, nor CAP_SYS_ADMIN"]
 
 
 def test_hindrances_of_what_others_are_allowed_say_nothing_of_sysctls():
