@@ -11,6 +11,7 @@ record is then one call.
 from __future__ import annotations
 
 import posixpath
+import struct
 import sys
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Union
@@ -197,9 +198,59 @@ SEMANTICS = {
 
 Finish = Callable[[dict[str, Any]], None]
 
+# A record that is not decoded yet: its time, and all that is behind it. Records that differ in their times alone have
+# the same rest.
+Row = tuple[int, bytes]
+TIME_SIZE = 8
+MAX_FORMATS = 256
+
+
+class RowReader(RecordReader[Row]):
+    """Takes records as rows: for a `RingReader`, which takes many at once where they have the same length.
+
+    Args:
+        layout: of the union of all records.
+        kind_at: where the byte is that has the number of the kind.
+        sizes: the least size of a record of each kind, by its number.
+    """
+
+    __slots__ = ("_kind_at", "_sizes", "_unpack")
+
+    def __init__(self, layout: RecordLayout, kind_at: int, sizes: dict[int, int]) -> None:
+        self._kind_at, self._sizes = kind_at, sizes
+        self._unpack: dict[tuple[int, int, int], struct.Struct] = {}
+        super().__init__(layout, self._read)
+        self.batched, self.min_size = True, kind_at + 1
+
+    def _read(self, buffer: Buffer, offset: int = 0, size: int | None = None) -> Row:
+        return self.read_many(buffer, offset, 1, size=len(buffer) - offset if size is None else size)[0]
+
+    def read_many(
+        self, buffer: Buffer, offset: int, count: int, *, stride: int = 0, size: int | None = None, skip: int = 0
+    ) -> list[Row]:
+        """The rows of records that follow each other. The arguments are those of `RecordReader`.
+
+        Raises:
+            RecordError: one is of no known kind, or too short for it, and none is returned.
+        """
+        size = self.size if size is None else size
+        stride = stride or size + skip
+        end = offset + count * stride
+        if size < self.min_size or skip < 0 or stride < skip + size or offset < 0 or count < 0 or end > len(buffer):
+            raise RecordError(f"{count} records of {size} bytes at {offset} of {len(buffer)}: too short")
+        for number in set(bytes(buffer[offset + skip + self._kind_at : end : stride])):
+            if size < self._sizes.get(number, sys.maxsize):
+                raise RecordError(f"record of {size} bytes: too short for kind {number} of {sorted(self._sizes)}")
+        unpack = self._unpack.get((stride, size, skip))
+        if unpack is None:
+            unpack = struct.Struct(f"={skip}xQ{size - TIME_SIZE}s{stride - skip - size}x")
+            if len(self._unpack) < MAX_FORMATS:
+                self._unpack[stride, size, skip] = unpack
+        return list(unpack.iter_unpack(buffer[offset:end]))
+
 
 class Decoder(RecordReader[Event]):
-    """Decodes records of all kinds: for a `RingReader`, which takes many at once where they have the same length.
+    """Decodes records of all kinds.
 
     Args:
         layout: of the union of all records.
@@ -208,12 +259,13 @@ class Decoder(RecordReader[Event]):
 
     Attributes:
         private: which fields of each kind redaction has to look at, and how.
+        rows: takes records from a ring, to be decoded later.
 
     Raises:
         LoadError: the object's records are not those that this program knows.
     """
 
-    __slots__ = ("_clock", "_kind_at", "_kinds", "private")
+    __slots__ = ("_clock", "_kind_at", "_kinds", "private", "rows")
 
     def __init__(self, layout: RecordLayout, btf: Btf, clock: BootClock) -> None:
         self._clock = clock
@@ -224,38 +276,23 @@ class Decoder(RecordReader[Event]):
             if name not in KIND_BY_NAME or not 0 < number < 256:
                 raise LoadError(f"event kind `{name}` = {number}: expected 1 to 255, and a name in KINDS")
             self._kinds[number] = self._reader(KIND_BY_NAME[name], layout.member(name))
-        kind = next(field for field in layout.member("header").fields if field.name == "kind")
+        header = layout.member("header")
+        kind, time = header["kind"], header["time"]
+        if time.offset or time.size != TIME_SIZE:
+            raise LoadError("records of this object do not begin with a time")
         # Kinds are small numbers: the byte that has the low bits is enough to tell them apart.
         self._kind_at = kind.offset + (0 if sys.byteorder == "little" else kind.size - 1)
         super().__init__(layout, self._make_read(kind.offset + kind.size))
-        self.batched, self.min_size = True, kind.offset + kind.size
+        self.min_size = kind.offset + kind.size
+        self.rows = RowReader(layout, self._kind_at, {number: each[1].min_size for number, each in self._kinds.items()})
 
-    def read_many(
-        self, buffer: Buffer, offset: int, count: int, *, stride: int = 0, size: int | None = None, skip: int = 0
-    ) -> list[Event]:
-        """The events of records that follow each other. The arguments are those of `RecordReader`.
-
-        Raises:
-            RecordError: one is not as it should be, and none is returned.
-        """
-        events: list[Event] = []
-        numbers = bytes(buffer[offset + skip + self._kind_at : offset + count * stride : stride])
-        clock_ns = self._clock.offset_ns
-        at = 0
-        while at < count:
-            number = numbers[at : at + 1]
-            same = len(numbers) - at - len(numbers[at:].lstrip(number))
-            if number[0] not in self._kinds:
-                raise RecordError(f"kind {number[0]} is none of {sorted(self._kinds)}")
-            kind, reader, finish = self._kinds[number[0]]
-            rows = reader.read_many(buffer, offset + at * stride, same, stride=stride, size=size, skip=skip)
-            for fields in rows:
-                fields["wall_ns"] = fields["time"] + clock_ns
-                if finish:
-                    finish(fields)
-                events.append(Event(kind, fields))
-            at += same
-        return events
+    def event(self, row: Row) -> Event:
+        """The event of a row that `rows` has read."""
+        time_ns, rest = row
+        raw = time_ns.to_bytes(TIME_SIZE, sys.byteorder) + rest
+        event = self.read(raw, 0, len(raw))
+        event.record = rest
+        return event
 
     def _make_read(self, min_size: int) -> Callable[[Buffer, int, int], Event]:
         """The function for single records: one, since calls are what costs."""
