@@ -11,10 +11,9 @@ record is then one call.
 from __future__ import annotations
 
 import posixpath
-import struct
 import sys
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Union
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 from pybpfload import RecordReader
 from pybpfload.errors import RecordError
@@ -22,12 +21,15 @@ from tracer.errors import LoadError
 from tracer.known import Known
 from tracer.model import KIND_BY_NAME, Event, EventKind, Fields
 from tracer.objects import architecture
+from tracer.rows import TIME_SIZE, Row, RowReader
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from pybpfload.btf import Btf, RecordLayout
     from tracer.clock import BootClock
+    from tracer.rows import Buffer
 
-Buffer = Union[bytes, bytearray, memoryview]
 Private = dict[str, tuple[tuple[str, str], ...]]
 
 # The enum whose values say which member of the union a record is: CT_FILE_OPEN is file_open.
@@ -178,7 +180,8 @@ SEMANTICS = {
     "ct_cgroup": Semantic(),
     "ct_comm": Semantic(Known(read_text, KEPT).__getitem__),
     "ct_result": Semantic(Known(read_result, KEPT).__getitem__),
-    "ct_open_flags": Semantic(OpenFlags(architecture()).__getitem__),
+    # Depends on the machine: see `Decoder`.
+    "ct_open_flags": Semantic(),
     "ct_exit_code": Semantic(),
     "ct_signal": Semantic(),
     "ct_function": Semantic(),
@@ -198,55 +201,18 @@ SEMANTICS = {
 
 Finish = Callable[[dict[str, Any]], None]
 
-# A record that is not decoded yet: its time, and all that is behind it. Records that differ in their times alone have
-# the same rest.
-Row = tuple[int, bytes]
-TIME_SIZE = 8
-MAX_FORMATS = 256
 
+class Text(NamedTuple):
+    """Where text is in a record behind its time, and which fields of the event are made of it.
 
-class RowReader(RecordReader[Row]):
-    """Takes records as rows: for a `RingReader`, which takes many at once where they have the same length.
-
-    Args:
-        layout: of the union of all records.
-        kind_at: where the byte is that has the number of the kind.
-        sizes: the least size of a record of each kind, by its number.
+    Attributes:
+        used: where the four bytes are that say how much of it is used; 0 if there are none.
     """
 
-    __slots__ = ("_kind_at", "_sizes", "_unpack")
-
-    def __init__(self, layout: RecordLayout, kind_at: int, sizes: dict[int, int]) -> None:
-        self._kind_at, self._sizes = kind_at, sizes
-        self._unpack: dict[tuple[int, int, int], struct.Struct] = {}
-        super().__init__(layout, self._read)
-        self.batched, self.min_size = True, kind_at + 1
-
-    def _read(self, buffer: Buffer, offset: int = 0, size: int | None = None) -> Row:
-        return self.read_many(buffer, offset, 1, size=len(buffer) - offset if size is None else size)[0]
-
-    def read_many(
-        self, buffer: Buffer, offset: int, count: int, *, stride: int = 0, size: int | None = None, skip: int = 0
-    ) -> list[Row]:
-        """The rows of records that follow each other. The arguments are those of `RecordReader`.
-
-        Raises:
-            RecordError: one is of no known kind, or too short for it, and none is returned.
-        """
-        size = self.size if size is None else size
-        stride = stride or size + skip
-        end = offset + count * stride
-        if size < self.min_size or skip < 0 or stride < skip + size or offset < 0 or count < 0 or end > len(buffer):
-            raise RecordError(f"{count} records of {size} bytes at {offset} of {len(buffer)}: too short")
-        for number in set(bytes(buffer[offset + skip + self._kind_at : end : stride])):
-            if size < self._sizes.get(number, sys.maxsize):
-                raise RecordError(f"record of {size} bytes: too short for kind {number} of {sorted(self._sizes)}")
-        unpack = self._unpack.get((stride, size, skip))
-        if unpack is None:
-            unpack = struct.Struct(f"={skip}xQ{size - TIME_SIZE}s{stride - skip - size}x")
-            if len(self._unpack) < MAX_FORMATS:
-                self._unpack[stride, size, skip] = unpack
-        return list(unpack.iter_unpack(buffer[offset:end]))
+    fields: frozenset[str]
+    offset: int
+    size: int
+    used: int
 
 
 class Decoder(RecordReader[Event]):
@@ -256,8 +222,10 @@ class Decoder(RecordReader[Event]):
         layout: of the union of all records.
         btf: where the layout comes from; it has the enum of kinds too.
         clock: for wall-clock times.
+        machine: that the records come from, as `uname -m` has it; this one if empty.
 
     Attributes:
+        btf: where the layout comes from.
         private: which fields of each kind redaction has to look at, and how.
         rows: takes records from a ring, to be decoded later.
 
@@ -265,10 +233,13 @@ class Decoder(RecordReader[Event]):
         LoadError: the object's records are not those that this program knows.
     """
 
-    __slots__ = ("_clock", "_kind_at", "_kinds", "private", "rows")
+    __slots__ = ("_clock", "_kind_at", "_kinds", "_semantics", "_texts", "btf", "private", "rows")
 
-    def __init__(self, layout: RecordLayout, btf: Btf, clock: BootClock) -> None:
+    def __init__(self, layout: RecordLayout, btf: Btf, clock: BootClock, machine: str = "") -> None:
         self._clock = clock
+        self.btf = btf
+        self._semantics = {**SEMANTICS, "ct_open_flags": Semantic(OpenFlags(architecture(machine)).__getitem__)}
+        self._texts: dict[str, list[Text]] = {}
         self.private: Private = {}
         self._kinds: dict[int, tuple[EventKind, RecordReader[dict[str, Any]], Finish | None]] = {}
         for enumerator, number in btf.enum_values(KIND_ENUM).items():
@@ -294,6 +265,17 @@ class Decoder(RecordReader[Event]):
         event.record = rest
         return event
 
+    def without(self, event: Event, fields: Collection[str]) -> bytes:
+        """The event's record behind its time, with nothing left of the text that these fields are made of."""
+        rest = bytearray(event.record)
+        for text in self._texts[event.kind.name]:
+            if not text.fields.isdisjoint(fields):
+                end = min(text.offset + text.size, len(rest))
+                rest[text.offset : end] = bytes(end - text.offset)
+                if text.used:
+                    rest[text.used : text.used + 4] = bytes(4)
+        return bytes(rest)
+
     def _make_read(self, min_size: int) -> Callable[[Buffer, int, int], Event]:
         """The function for single records: one, since calls are what costs."""
         kinds, kind_at, clock = self._kinds, self._kind_at, self._clock
@@ -316,7 +298,12 @@ class Decoder(RecordReader[Event]):
     def _reader(
         self, kind: EventKind, layout: RecordLayout
     ) -> tuple[EventKind, RecordReader[dict[str, Any]], Finish | None]:
-        semantics = {field.name: SEMANTICS.get(field.type_name, Semantic()) for field in layout.fields}
+        semantics = {field.name: self._semantics.get(field.type_name, Semantic()) for field in layout.fields}
+        self._texts[kind.name] = [
+            Text(frozenset((f.name, *(name for name, _ in semantics[f.name].gives))), f.offset - TIME_SIZE,
+                 f.size, layout[f"{f.name}_size"].offset - TIME_SIZE if f"{f.name}_size" in semantics else 0)
+            for f in layout.fields if f.kind == "chars"
+        ]  # fmt: skip
         whole = [(name, each.private) for name, each in semantics.items() if each.private]
         self.private[kind.name] = (*whole, *(given for each in semantics.values() for given in each.gives))
         convert = {name: each.read for name, each in semantics.items() if each.read}

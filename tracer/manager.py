@@ -42,9 +42,10 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from pybpfload import BpfObject, Map, RingReader
-    from tracer.decode import Private, Row
+    from tracer.decode import Private
     from tracer.model import Event
     from tracer.probes import Probe
+    from tracer.rows import Row
     from tracer.settings import Settings
 
 # Maps that all objects declare alike; the first object's are handed to the others.
@@ -138,6 +139,11 @@ class EbpfManager:
     def states(self) -> list[ProbeState]:
         """How each probe is doing, in their order."""
         return states_of(self._probes, self._loaded, self.skipped)
+
+    @property
+    def decoder(self) -> Decoder | None:
+        """What makes events of records; None before programs are loaded."""
+        return self._decoder
 
     @property
     def private(self) -> Private:

@@ -34,7 +34,7 @@ from tracer.proc.target import Targets, in_pid_namespace
 from tracer.proc.tree import descendants
 from tracer.sinks import is_document
 from tracer.sinks.output import open_output
-from tracer.sinks.recording import recording
+from tracer.sinks.recording import Recording
 from tracer.stream import Stream
 from tracer.view import View
 
@@ -134,15 +134,23 @@ class Session:
             EbpfManager.create(probes_for(selection.kinds), self._settings, self._log) as manager,
             Targets(selection.roots, tree=self._whole_tree) as target,
             open_output(options.output, self._is_over, document=document) as output,
-            recording(options.record, view.make_sink(options, output)) as sink,
+            self._make_sink(output) as sink,
         ):
             self._stop.reopens = output.is_file
             manager.load_programs()
             if not self._stop.requested:
                 manager.attach_programs()
                 self._limit()
+                if isinstance(sink, Recording) and manager.decoder:
+                    sink.describe(manager.decoder)
                 self._run(manager, sink, target, output)
         return self._stop.exit_code
+
+    def _make_sink(self, output: Output) -> Sink:
+        """What takes the events, with a recording in front of it if there is to be one."""
+        sink = self._view.make_sink(self._options, output)
+        path, redacted = self._options.record, self._settings.redact
+        return Recording(path, sink, redacted=redacted) if path else sink
 
     def _explain_pids(self) -> None:
         """The kernel tells pids of its own, first namespace; in another one they are not what anybody means."""

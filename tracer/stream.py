@@ -20,12 +20,13 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tracer.model import KINDS, Event
+from tracer.pipeline import run_stages
 from tracer.sinks import repeater
 
 if TYPE_CHECKING:
     from tracer.clock import BootClock
-    from tracer.decode import Row
     from tracer.pipeline import Stages
+    from tracer.rows import Row
     from tracer.sinks import Sink
 
 # How many answers are kept, and of records of which size: processes choose what is in them. When there are too many,
@@ -89,12 +90,7 @@ class Stream:
             if kind.child and self._notice:
                 self._notice(event)
             pid = fields["pid"]
-            left: Event | None = event
-            for stage in self._stages:
-                left = stage(event)
-                if left is None:
-                    break
-                event = left
+            left = run_stages(self._stages, event)
             if left is not None:
                 self._sink.write(left)
             if kind.ends or kind.image:
