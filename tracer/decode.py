@@ -13,7 +13,7 @@ from __future__ import annotations
 import posixpath
 import sys
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Union
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 from pybpfload import RecordReader
 from pybpfload.errors import RecordError
@@ -21,12 +21,15 @@ from tracer.errors import LoadError
 from tracer.known import Known
 from tracer.model import KIND_BY_NAME, Event, EventKind, Fields
 from tracer.objects import architecture
+from tracer.rows import TIME_SIZE, Row, RowReader
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from pybpfload.btf import Btf, RecordLayout
     from tracer.clock import BootClock
+    from tracer.rows import Buffer
 
-Buffer = Union[bytes, bytearray, memoryview]
 Private = dict[str, tuple[tuple[str, str], ...]]
 
 # The enum whose values say which member of the union a record is: CT_FILE_OPEN is file_open.
@@ -177,7 +180,8 @@ SEMANTICS = {
     "ct_cgroup": Semantic(),
     "ct_comm": Semantic(Known(read_text, KEPT).__getitem__),
     "ct_result": Semantic(Known(read_result, KEPT).__getitem__),
-    "ct_open_flags": Semantic(OpenFlags(architecture()).__getitem__),
+    # Depends on the machine: see `Decoder`.
+    "ct_open_flags": Semantic(),
     "ct_exit_code": Semantic(),
     "ct_signal": Semantic(),
     "ct_function": Semantic(),
@@ -198,25 +202,44 @@ SEMANTICS = {
 Finish = Callable[[dict[str, Any]], None]
 
 
+class Text(NamedTuple):
+    """Where text is in a record behind its time, and which fields of the event are made of it.
+
+    Attributes:
+        used: where the four bytes are that say how much of it is used; 0 if there are none.
+    """
+
+    fields: frozenset[str]
+    offset: int
+    size: int
+    used: int
+
+
 class Decoder(RecordReader[Event]):
-    """Decodes records of all kinds: for a `RingReader`, which takes many at once where they have the same length.
+    """Decodes records of all kinds.
 
     Args:
         layout: of the union of all records.
         btf: where the layout comes from; it has the enum of kinds too.
         clock: for wall-clock times.
+        machine: that the records come from, as `uname -m` has it; this one if empty.
 
     Attributes:
+        btf: where the layout comes from.
         private: which fields of each kind redaction has to look at, and how.
+        rows: takes records from a ring, to be decoded later.
 
     Raises:
         LoadError: the object's records are not those that this program knows.
     """
 
-    __slots__ = ("_clock", "_kind_at", "_kinds", "private")
+    __slots__ = ("_clock", "_kind_at", "_kinds", "_semantics", "_texts", "btf", "private", "rows")
 
-    def __init__(self, layout: RecordLayout, btf: Btf, clock: BootClock) -> None:
+    def __init__(self, layout: RecordLayout, btf: Btf, clock: BootClock, machine: str = "") -> None:
         self._clock = clock
+        self.btf = btf
+        self._semantics = {**SEMANTICS, "ct_open_flags": Semantic(OpenFlags(architecture(machine)).__getitem__)}
+        self._texts: dict[str, list[Text]] = {}
         self.private: Private = {}
         self._kinds: dict[int, tuple[EventKind, RecordReader[dict[str, Any]], Finish | None]] = {}
         for enumerator, number in btf.enum_values(KIND_ENUM).items():
@@ -224,38 +247,34 @@ class Decoder(RecordReader[Event]):
             if name not in KIND_BY_NAME or not 0 < number < 256:
                 raise LoadError(f"event kind `{name}` = {number}: expected 1 to 255, and a name in KINDS")
             self._kinds[number] = self._reader(KIND_BY_NAME[name], layout.member(name))
-        kind = next(field for field in layout.member("header").fields if field.name == "kind")
+        header = layout.member("header")
+        kind, time = header["kind"], header["time"]
+        if time.offset or time.size != TIME_SIZE:
+            raise LoadError("records of this object do not begin with a time")
         # Kinds are small numbers: the byte that has the low bits is enough to tell them apart.
         self._kind_at = kind.offset + (0 if sys.byteorder == "little" else kind.size - 1)
         super().__init__(layout, self._make_read(kind.offset + kind.size))
-        self.batched, self.min_size = True, kind.offset + kind.size
+        self.min_size = kind.offset + kind.size
+        self.rows = RowReader(layout, self._kind_at, {number: each[1].min_size for number, each in self._kinds.items()})
 
-    def read_many(
-        self, buffer: Buffer, offset: int, count: int, *, stride: int = 0, size: int | None = None, skip: int = 0
-    ) -> list[Event]:
-        """The events of records that follow each other. The arguments are those of `RecordReader`.
+    def event(self, row: Row) -> Event:
+        """The event of a row that `rows` has read."""
+        time_ns, rest = row
+        raw = time_ns.to_bytes(TIME_SIZE, sys.byteorder) + rest
+        event = self.read(raw, 0, len(raw))
+        event.record = rest
+        return event
 
-        Raises:
-            RecordError: one is not as it should be, and none is returned.
-        """
-        events: list[Event] = []
-        numbers = bytes(buffer[offset + skip + self._kind_at : offset + count * stride : stride])
-        clock_ns = self._clock.offset_ns
-        at = 0
-        while at < count:
-            number = numbers[at : at + 1]
-            same = len(numbers) - at - len(numbers[at:].lstrip(number))
-            if number[0] not in self._kinds:
-                raise RecordError(f"kind {number[0]} is none of {sorted(self._kinds)}")
-            kind, reader, finish = self._kinds[number[0]]
-            rows = reader.read_many(buffer, offset + at * stride, same, stride=stride, size=size, skip=skip)
-            for fields in rows:
-                fields["wall_ns"] = fields["time"] + clock_ns
-                if finish:
-                    finish(fields)
-                events.append(Event(kind, fields))
-            at += same
-        return events
+    def without(self, event: Event, fields: Collection[str]) -> bytes:
+        """The event's record behind its time, with nothing left of the text that these fields are made of."""
+        rest = bytearray(event.record)
+        for text in self._texts[event.kind.name]:
+            if not text.fields.isdisjoint(fields):
+                end = min(text.offset + text.size, len(rest))
+                rest[text.offset : end] = bytes(end - text.offset)
+                if text.used:
+                    rest[text.used : text.used + 4] = bytes(4)
+        return bytes(rest)
 
     def _make_read(self, min_size: int) -> Callable[[Buffer, int, int], Event]:
         """The function for single records: one, since calls are what costs."""
@@ -279,7 +298,12 @@ class Decoder(RecordReader[Event]):
     def _reader(
         self, kind: EventKind, layout: RecordLayout
     ) -> tuple[EventKind, RecordReader[dict[str, Any]], Finish | None]:
-        semantics = {field.name: SEMANTICS.get(field.type_name, Semantic()) for field in layout.fields}
+        semantics = {field.name: self._semantics.get(field.type_name, Semantic()) for field in layout.fields}
+        self._texts[kind.name] = [
+            Text(frozenset((f.name, *(name for name, _ in semantics[f.name].gives))), f.offset - TIME_SIZE,
+                 f.size, layout[f"{f.name}_size"].offset - TIME_SIZE if f"{f.name}_size" in semantics else 0)
+            for f in layout.fields if f.kind == "chars"
+        ]  # fmt: skip
         whole = [(name, each.private) for name, each in semantics.items() if each.private]
         self.private[kind.name] = (*whole, *(given for each in semantics.values() for given in each.gives))
         convert = {name: each.read for name, each in semantics.items() if each.read}

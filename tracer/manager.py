@@ -21,7 +21,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from typing import TYPE_CHECKING, Callable
 
 import pybpfload
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from tracer.decode import Private
     from tracer.model import Event
     from tracer.probes import Probe
+    from tracer.rows import Row
     from tracer.settings import Settings
 
 # Maps that all objects declare alike; the first object's are handed to the others.
@@ -54,7 +56,7 @@ SHARED = (RING, COUNTERS, TRACED, CGROUPS)
 TREE_SIZE = 32768
 
 POLL_S = 0.010
-BATCH = 256
+BATCH = 4096
 
 # How often losses are looked at and the wall clock is measured.
 CHECK_S = 1.0
@@ -68,6 +70,7 @@ class EbpfManager:
     """Everything of the tracer that lives in the kernel. `create` makes one.
 
     Attributes:
+        clock: the wall clock for the times of records.
         skipped: the probes that are not on.
     """
 
@@ -75,10 +78,10 @@ class EbpfManager:
         self._probes = [probe for probe in probes if probe.wanted(settings)]
         self._settings = settings
         self._log = log
-        self._clock = BootClock()
+        self.clock = BootClock()
         self._loaded: list[Loaded] = []
         self._shared: dict[str, Map] = {}
-        self._ring: RingReader[Event] | None = None
+        self._ring: RingReader[Row] | None = None
         self._decoder: Decoder | None = None
         self._kinds: dict[int, str] = {}
         self._stats = Stats()
@@ -136,6 +139,11 @@ class EbpfManager:
     def states(self) -> list[ProbeState]:
         """How each probe is doing, in their order."""
         return states_of(self._probes, self._loaded, self.skipped)
+
+    @property
+    def decoder(self) -> Decoder | None:
+        """What makes events of records; None before programs are loaded."""
+        return self._decoder
 
     @property
     def private(self) -> Private:
@@ -201,9 +209,9 @@ class EbpfManager:
         layout = spec.records.get(RING)
         if spec.btf is None or layout is None:
             raise LoadError(f"object {spec.name}: no record type for map `{RING}`")
-        decoder = Decoder(layout, spec.btf, self._clock)
+        decoder = Decoder(layout, spec.btf, self.clock)
         obj.maps[COUNTERS]  # so that its lack is noticed here
-        self._ring = pybpfload.RingReader(obj.maps[RING], decode=decoder)
+        self._ring = pybpfload.RingReader(obj.maps[RING], decode=decoder.rows)
         self._decoder = decoder
         prefix = len(KIND_PREFIX)
         self._kinds = {n: name[prefix:].lower() for name, n in spec.btf.enum_values(KIND_ENUM).items()}
@@ -240,28 +248,49 @@ class EbpfManager:
 
     # What comes in.
 
-    def poll_events(self, timeout_s: float = POLL_S, max_events: int = BATCH) -> list[Event]:
-        """The next events in the order of their times, none if there are none within the timeout.
+    def poll_rows(self, timeout_s: float = POLL_S, max_rows: int = BATCH) -> list[Row]:
+        """The next records in the order of their times, none if there are none within the timeout.
 
         Args:
             timeout_s: how long to wait for the first one.
-            max_events: how many to take at most; the others wait for the next call.
+            max_rows: how many to take at most; the others wait for the next call.
         """
         if self._ring is None:
             return []
-        events = self._ring.poll(timeout_s, max_events)
-        if len(events) > 1:
-            events.sort(key=_event_time)
-            if len(events) >= max_events:
+        rows = self._ring.poll(timeout_s, max_rows)
+        if len(rows) > 1:
+            rows.sort(key=_row_time)
+            if len(rows) >= max_rows:
                 self._fullest = max(self._fullest, self.fill)
-        if self._listeners:
-            self._tell(events)
         now = time.monotonic()
         if now >= self._next_check:
             self._next_check = now + CHECK_S
-            self._clock.measure()
+            self.clock.measure()
             self._warn_of_losses()
+        return rows
+
+    def events(self, rows: Iterable[Row]) -> list[Event]:
+        """The events of records; probes that want to know of them are told."""
+        assert self._decoder is not None
+        events = list(map(self._decoder.event, rows))
+        if self._listeners:
+            self._tell(events)
         return events
+
+    def poll_events(self, timeout_s: float = POLL_S, max_events: int = BATCH) -> list[Event]:
+        """The next events in the order of their times: `poll_rows`, decoded."""
+        rows = self.poll_rows(timeout_s, max_events)
+        return self.events(rows) if rows else []
+
+    @property
+    def listened(self) -> frozenset[str]:
+        """The kinds of events that probes want to be told of: each of them, for they may add to it."""
+        return frozenset(self._listeners)
+
+    @property
+    def ring_fd(self) -> int:
+        """The descriptor of the ring buffer, -1 if there is none."""
+        return self._shared[RING].fileno() if RING in self._shared else -1
 
     def _tell(self, events: Sequence[Event]) -> None:
         """Tell the probes of the events that they want to know of."""
@@ -271,6 +300,11 @@ class EbpfManager:
                     loaded.tell(event)
                 except (BpfError, TracerError) as error:
                     self._log.warning(f"probe {loaded.probe.name}: {error}")
+
+    @property
+    def ring_size(self) -> int:
+        """How many bytes the ring buffer has room for."""
+        return self._ring.size if self._ring else 1
 
     @property
     def pending_bytes(self) -> int:
@@ -357,6 +391,4 @@ class EbpfManager:
             each.context.obj.close()
 
 
-def _event_time(event: Event) -> int:
-    time_ns: int = event.fields["time"]
-    return time_ns
+_row_time = itemgetter(0)

@@ -89,13 +89,15 @@ class Event:
     Attributes:
         kind: its row in `KINDS`.
         fields: values by name. Text is `str` with surrogateescape: any bytes can be in a name.
+        record: the kernel's record behind its time; empty if the event comes from none.
     """
 
-    __slots__ = ("fields", "kind")
+    __slots__ = ("fields", "kind", "record")
 
-    def __init__(self, kind: EventKind, fields: Fields) -> None:
+    def __init__(self, kind: EventKind, fields: Fields, record: bytes = b"") -> None:
         self.kind = kind
         self.fields = fields
+        self.record = record
 
     def __repr__(self) -> str:
         return f"Event({self.kind.name}, {self.fields!r})"

@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING
 import pybpfload
 from pybpfload.errors import BpfError
 from tracer.errors import ReaderGoneError, TracerError
-from tracer.manager import BATCH, EbpfManager
-from tracer.pipeline import build_known, build_pipeline, run_pipeline
+from tracer.manager import EbpfManager
+from tracer.pause import Pause
+from tracer.pipeline import build_known, build_pipeline
 from tracer.present import PRESENT, PRIVATE
 from tracer.probes import PROBES
 from tracer.probes.process_exec import PROCESS_EXEC
@@ -33,17 +34,17 @@ from tracer.proc.target import Targets, in_pid_namespace
 from tracer.proc.tree import descendants
 from tracer.sinks import is_document
 from tracer.sinks.output import open_output
-from tracer.sinks.recording import recording
+from tracer.sinks.recording import Recording
+from tracer.stream import Stream
 from tracer.view import View
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from tracer.accounting import Stats
     from tracer.log import Log
     from tracer.model import Event
-    from tracer.pipeline import Stages
     from tracer.pipeline.select import Selection
     from tracer.probes import Probe
     from tracer.sinks import Sink
@@ -55,11 +56,6 @@ DRAIN_S = 1.0
 
 # Who keeps the processors busy makes the most events. This is enough to keep up with them, and not to hold them up.
 NICE = -5
-
-# How long events gather before they are taken: soon after FEW, later after more.
-SOON_S = 0.010
-GATHER_S = 0.040
-FEW = 8
 
 # Probes that can be left out, and the kinds of events that they send.
 OPTIONAL = {
@@ -87,11 +83,9 @@ def probes_for(kinds: Iterable[str]) -> list[Probe]:
     return [each for each in PROBES if each in needed or each.name in wants]
 
 
-def follow(targets: Targets, events: Iterable[Event]) -> None:
-    """Remember new processes of the tree."""
-    for event in events:
-        if event.kind.child:
-            targets.forked(event.fields["pid"], event.fields["child"])
+def follower(targets: Targets) -> Callable[[Event], None]:
+    """Remembers new processes of the tree."""
+    return lambda event: targets.forked(event.fields["pid"], event.fields["child"])
 
 
 class Session:
@@ -140,15 +134,23 @@ class Session:
             EbpfManager.create(probes_for(selection.kinds), self._settings, self._log) as manager,
             Targets(selection.roots, tree=self._whole_tree) as target,
             open_output(options.output, self._is_over, document=document) as output,
-            recording(options.record, view.make_sink(options, output)) as sink,
+            self._make_sink(output) as sink,
         ):
             self._stop.reopens = output.is_file
             manager.load_programs()
             if not self._stop.requested:
                 manager.attach_programs()
                 self._limit()
+                if isinstance(sink, Recording) and manager.decoder:
+                    sink.describe(manager.decoder)
                 self._run(manager, sink, target, output)
         return self._stop.exit_code
+
+    def _make_sink(self, output: Output) -> Sink:
+        """What takes the events, with a recording in front of it if there is to be one."""
+        sink = self._view.make_sink(self._options, output)
+        path, redacted = self._options.record, self._settings.redact
+        return Recording(path, sink, redacted=redacted) if path else sink
 
     def _explain_pids(self) -> None:
         """The kernel tells pids of its own, first namespace; in another one they are not what anybody means."""
@@ -179,14 +181,23 @@ class Session:
         private = {PRESENT: PRIVATE, **manager.private}
         settings = self._settings._replace(tree=tuple(descendants(self._settings.tree)))
         self._view.begin(sink, build_known(settings, private, self._selection, self._options.words))
+        stream = Stream(
+            manager.events,
+            stages,
+            sink,
+            manager.clock,
+            listened=manager.listened,
+            remembers=processes.remembers,
+            notice=follower(target) if self._settings.tree else None,
+        )
         began = time.monotonic()
         if self._options.duration:
             self._ends_at = began + self._options.duration
         took_s = began - self._options.started
         self._log.note(f"ready ({len(attached)} of {len(manager.wanted)} probes, {took_s:.2f} s)")
         try:
-            self._trace(manager, stages, sink, target, output)
-            self._drain(manager, stages, sink)
+            self._trace(manager, stream, sink, target, output)
+            self._drain(manager, stream, sink)
         except ReaderGoneError as error:
             self._log.detail(str(error))
         finally:
@@ -196,25 +207,22 @@ class Session:
     def _is_over(self) -> bool:
         return self._stop.requested or time.monotonic() >= self._ends_at
 
-    def _trace(self, manager: EbpfManager, stages: Stages, sink: Sink, target: Targets, output: Output) -> None:
-        while not self._is_over():
-            events = manager.poll_events()
-            if self._stop.reopen:
-                self._reopen(output)
-            if self._settings.tree:
-                follow(target, events)
-            if events:
-                write(sink, run_pipeline(stages, events))
-                if len(events) < BATCH:
-                    # Let events gather: to be woken for each one costs more than its work. A few may be the first
-                    # words of a process that will not live long; many will go on for a while.
-                    time.sleep(GATHER_S if len(events) > FEW else SOON_S)
-            elif target.ended:
-                ended = ", ".join(map(str, target.pids))
-                self._log.note(f"process{'es' if len(target.pids) > 1 else ''} {ended} ended")
-                return
-            elif output.reader_gone:
-                raise ReaderGoneError("nobody reads the output any more")
+    def _trace(self, manager: EbpfManager, stream: Stream, sink: Sink, target: Targets, output: Output) -> None:
+        with Pause(manager.ring_fd) as pause:
+            while not self._is_over():
+                rows = manager.poll_rows()
+                if self._stop.reopen:
+                    self._reopen(output)
+                if rows:
+                    stream.take(rows)
+                    sink.flush()
+                    pause.after(len(rows), sum(len(row[1]) for row in rows) / manager.ring_size)
+                elif target.ended:
+                    ended = ", ".join(map(str, target.pids))
+                    self._log.note(f"process{'es' if len(target.pids) > 1 else ''} {ended} ended")
+                    return
+                elif output.reader_gone:
+                    raise ReaderGoneError("nobody reads the output any more")
 
     def _reopen(self, output: Output) -> None:
         """SIGHUP: somebody has moved the file away; or the terminal is gone."""
@@ -225,16 +233,17 @@ class Session:
         output.reopen()
         self._log.detail("SIGHUP: the output was opened again")
 
-    def _drain(self, manager: EbpfManager, stages: Stages, sink: Sink) -> None:
+    def _drain(self, manager: EbpfManager, stream: Stream, sink: Sink) -> None:
         manager.detach_programs()
         give_up_at = time.monotonic() + DRAIN_S
         while time.monotonic() < give_up_at:
-            events = manager.poll_events()
-            if not events:
+            rows = manager.poll_rows()
+            if not rows:
                 return
-            write(sink, run_pipeline(stages, events))
-        while events := manager.poll_events(0.0):
-            self._left += len(events)
+            stream.take(rows)
+            sink.flush()
+        while rows := manager.poll_rows(0.0):
+            self._left += len(rows)
         if self._left:
             self._log.warning(f"{self._left} events were left: no time to write them")
 
@@ -254,10 +263,3 @@ class Session:
         if output.unwritten:
             text += f", {output.unwritten} not written"
         self._log.note(text)
-
-
-def write(sink: Sink, events: Iterable[Event]) -> None:
-    """One batch: all its events, then the flush."""
-    for event in events:
-        sink.write(event)
-    sink.flush()

@@ -121,10 +121,21 @@ static __always_inline void fill_header(struct ct_header *header, enum ct_kind k
 	get_current_comm(header->comm);
 }
 
+/*
+ * Who reads the ring lets records gather, but wants to know of these at once: a library that has just
+ * been mapped is about to be called.
+ */
+static __always_inline __u64 wakeup(enum ct_kind kind)
+{
+	return kind == CT_PROCESS_EXEC || kind == CT_LIB_LOAD ? BPF_RB_FORCE_WAKEUP : 0;
+}
+
 /* Sends a record that was built elsewhere, and counts it. */
 static __always_inline void send_record(struct ct_header *header, __u64 size)
 {
-	count_sent(header->kind, bpf_ringbuf_output(&events, header, size, 0) != 0);
+	__u64 flags = wakeup(header->kind);
+
+	count_sent(header->kind, bpf_ringbuf_output(&events, header, size, flags) != 0);
 }
 
 /*

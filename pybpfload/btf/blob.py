@@ -156,6 +156,11 @@ class Btf:
         return len(self._data)
 
     @property
+    def data(self) -> bytes:
+        """The whole blob, as it was given."""
+        return self._data
+
+    @property
     def string_section(self) -> bytes:
         """Its own strings as they are stored."""
         return bytes(self._data[self._str_start : self._str_end])

@@ -54,12 +54,19 @@ LIBRARY_LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
 APPLICATION_LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("tracer.__main__", "tracer.cli"),),
     (("tracer.commands",),),
-    (("tracer.session",), ("tracer.snapshot",), ("tracer.replay",), ("tracer.child",), ("tracer.doctor",)),
+    (
+        ("tracer.session",),
+        ("tracer.snapshot",),
+        ("tracer.replay", "tracer.frames"),
+        ("tracer.child",),
+        ("tracer.doctor",),
+    ),
     (("tracer.view",),),
     (("tracer.present",), ("tracer.profile",)),
     (("tracer.manager", "tracer.loaded", "tracer.accounting"),),
+    (("tracer.stream",), ("tracer.pause",)),
     (("tracer.options", "tracer.config"),),
-    (("tracer.pipeline",), ("tracer.sinks",), ("tracer.decode",), ("tracer.probes",)),
+    (("tracer.pipeline",), ("tracer.sinks",), ("tracer.decode", "tracer.rows"), ("tracer.probes",)),
     (("tracer.proc",),),
     (
         (

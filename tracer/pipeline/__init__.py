@@ -58,14 +58,32 @@ def build_known(
     private: dict[str, tuple[tuple[str, str], ...]],
     selection: Selection,
     words: Sequence[str] = (),
+    *,
+    redacted: bool = False,
 ) -> Stages:
-    """The stages for events about which all is known already: those that /proc tells of, and recorded ones."""
+    """The stages for events about which all is known already: those that /proc tells of, and recorded ones.
+
+    Args:
+        redacted: whether all that is private is hidden already, but for the words. Twice may be too much:
+            ``/home/ROOT`` is no name of a user.
+    """
     stages: list[Stage] = [*filters(settings, settings.tree), *selection.early(), *selection.late()]
     if settings.redact:
-        stages.append(redact(private))
+        if not redacted:
+            stages.append(redact(private))
         if words:
             stages.append(hide_words(words))
     return stages
+
+
+def run_stages(stages: Stages, event: Event) -> Event | None:
+    """The event that comes out at the end, if one does."""
+    for stage in stages:
+        left = stage(event)
+        if left is None:
+            return None
+        event = left
+    return event
 
 
 def run_pipeline(stages: Stages, events: Iterable[Event]) -> list[Event]:

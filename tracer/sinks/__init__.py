@@ -9,14 +9,19 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
-    from typing import Protocol
+    from typing import Any, Protocol
 
     from tracer.model import Event
     from tracer.sinks.output import Output
 
     class Sink(Protocol):
         """What takes events. It is given its output and never opens one.
+
+        It may have two more functions, for events that differ from an earlier one in nothing but their time:
+        `prepare(event)` gives what `again(prepared, time_ns, wall_ns)` needs to write it at another time; see
+        `repeater`.
 
         Leaving it as a context manager finishes what it writes, unless there was an error.
 
@@ -69,3 +74,16 @@ def make_sink(name: str, output: Output) -> Sink:
     module, attribute, _, _ = SINKS[name]
     sink: Sink = getattr(import_module(f"tracer.sinks.{module}"), attribute)(output)
     return sink
+
+
+def repeater(sink: Sink) -> tuple[Callable[[Event], Any], Callable[[Any, int, int], None]]:
+    """The functions `prepare` and `again` of a sink; of one that has none, such that write the whole event."""
+    own: Any = sink
+    if hasattr(own, "prepare"):
+        return own.prepare, own.again
+    write = sink.write
+
+    def again(first: Event, time_ns: int, wall_ns: int) -> None:
+        write(type(first)(first.kind, {**first.fields, "time": time_ns, "wall_ns": wall_ns}, first.record))
+
+    return lambda event: event, again

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: MIT
+"""How long records gather before they are taken.
+
+To be woken costs more than a record does, so a busy tracer lets them gather: soon after a few, which may be the first
+words of a process that will not live long; longer after many, for more will follow. It never lets the ring become
+more than half full at the rate that it sees.
+
+Some records are in a hurry: who maps a library is about to call it, and its functions are to be probed by then. The
+kernel wakes for these (BPF_RB_FORCE_WAKEUP in bpf/include/record.bpf.h). It also wakes for the first record after the
+ring was empty, which is no reason to hurry. Both are told apart by counting: edge-triggered, a wait ends once for
+each wake-up. What came before the pause began is not told apart, and is taken first; it is little, so this is done
+once.
+
+A signal ends a pause, too.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+# How long after a few records, after more, and after many.
+FEW, MANY = 8, 64
+SOON_S, LATER_S, LONGEST_S = 0.010, 0.040, 0.160
+
+# How full the ring may be at the end of a pause.
+FULL = 0.5
+
+
+class Pause:
+    """Lets records gather.
+
+    Args:
+        ring_fd: of the ring buffer.
+    """
+
+    def __init__(self, ring_fd: int) -> None:
+        self._reads, self._writes = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._signalled = signal.set_wakeup_fd(self._writes, warn_on_full_buffer=False)
+        self._epoll = select.epoll()
+        self._epoll.register(self._reads, select.EPOLLIN)
+        if ring_fd >= 0:
+            self._epoll.register(ring_fd, select.EPOLLIN | select.EPOLLET)
+        self._ring_fd = ring_fd
+        self._ended = time.monotonic()
+        self._looked = False
+
+    def __enter__(self) -> Pause:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        signal.set_wakeup_fd(self._signalled)
+        self._epoll.close()
+        os.close(self._reads)
+        os.close(self._writes)
+
+    def after(self, records: int, filled: float) -> None:
+        """Wait until it is worth while to look again.
+
+        Args:
+            records: how many were taken.
+            filled: how much of the ring they had filled, 0 to 1.
+        """
+        self._looked = not self._looked and bool(self._epoll.poll(0))
+        if self._looked:
+            return
+        now = time.monotonic()
+        wanted_s = SOON_S if records <= FEW else LATER_S if records <= MANY else LONGEST_S
+        # At the rate of those that were taken, which came since the end of the last pause or earlier.
+        room_s = (now - self._ended + wanted_s) * FULL / filled if filled else wanted_s
+        until = now + min(wanted_s, room_s)
+        wakes = 0
+        while (left := until - time.monotonic()) > 0:
+            woken = dict(self._epoll.poll(left))
+            if self._reads in woken:
+                os.read(self._reads, 512)
+                break
+            wakes += self._ring_fd in woken
+            if wakes > 1:
+                break
+        self._ended = time.monotonic()
