@@ -63,6 +63,8 @@ APPLICATION_LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("tracer.proc",), ("tracer.wire",)),
     (
         (
+            "tracer.column",
+            "tracer.handshakes",
             "tracer.model",
             "tracer.documents",
             "tracer.schema",
