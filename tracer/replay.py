@@ -39,7 +39,7 @@ NEEDED = ("time", "wall_ns", "start_time", "pid", "uid", "comm", "cgroup", "exe"
 _NUMBERS = ("time", "wall_ns", "start_time", "pid", "uid", "cgroup")
 _MAYBE_NUMBERS = ("gid", "ppid", "inode", "result")
 _TEXTS = ("comm", "path", "file_type", "flags", "library_name", "family")
-_JSON = {"integer": int, "string": str, "boolean": bool}
+_JSON = {"integer": int, "string": str, "boolean": bool, "array": list}
 
 # What redaction looks at, of kinds that have it: a recording without --no-redact has nothing of it left.
 PATHS = ("path", "file_path")

@@ -60,9 +60,11 @@ APPLICATION_LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("tracer.manager", "tracer.loaded", "tracer.accounting"),),
     (("tracer.options", "tracer.config"),),
     (("tracer.pipeline",), ("tracer.sinks",), ("tracer.decode",), ("tracer.probes",)),
-    (("tracer.proc",),),
+    (("tracer.proc",), ("tracer.wire",)),
     (
         (
+            "tracer.column",
+            "tracer.handshakes",
             "tracer.model",
             "tracer.documents",
             "tracer.schema",

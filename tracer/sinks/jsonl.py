@@ -14,7 +14,7 @@ from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING, Callable
 
 from tracer.known import Known
-from tracer.model import BOOLEAN, INTEGER, KINDS, STRING, Column, EventKind, Fields
+from tracer.model import ARRAY, BOOLEAN, INTEGER, KINDS, STRING, Column, EventKind, Fields
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 KEPT_SIZE, KEPT = 256, 1024
 
 # An expression of Python for each JSON type, with a value for `{}`: the text that stands for the value in JSON.
-EXPRESSIONS = {INTEGER: "{}", STRING: "quoted[{}]", BOOLEAN: "('true' if {} else 'false')"}
+EXPRESSIONS = {INTEGER: "{}", STRING: "quoted[{}]", BOOLEAN: "('true' if {} else 'false')",
+               ARRAY: "'[' + ','.join(map(quoted.__getitem__, {})) + ']'"}  # fmt: skip
 
 
 def line_writer(kind: EventKind) -> Callable[[Fields], str]:
