@@ -30,7 +30,8 @@
 #include "filter.bpf.h"
 #include "wire.bpf.h"
 
-#define LIMIT (4 * CT_WIRE_SIZE)
+#define MAX_PIECES 4
+#define LIMIT (MAX_PIECES * CT_WIRE_SIZE)
 #define MAX_HEADER_BYTES 80 /* of records, in one packet */
 #define MAX_DATAGRAMS 8
 #define SSH_LIMIT CT_WIRE_SIZE
@@ -63,7 +64,8 @@ struct ct_way {
 struct ct_talk {
 	struct ct_way ways[2]; /* received, sent */
 	__u32 ssh;
-	__u32 unwanted;
+	__u16 unwanted;
+	__u16 connected; /* CT_WIRE_CONNECTED, or 0 */
 };
 
 struct {
@@ -177,6 +179,7 @@ static __noinline int follow(struct __sk_buff *skb, struct ct_talk *talk, struct
 
 	if (!talk || !way || !packet)
 		return 0;
+	packet->flags |= talk->connected;
 	packet->base = way->base;
 	packet->offset = packet->sequence - way->base;
 	end = packet->offset + packet->size;
@@ -204,18 +207,25 @@ static __noinline int follow(struct __sk_buff *skb, struct ct_talk *talk, struct
 		return 0;
 	way->copied += size;
 	read_addresses(skb, packet);
-	send_payload(skb, packet, size, LIMIT);
+	send_payload(skb, packet, size, MAX_PIECES);
 	return 0;
 }
 
-static __always_inline struct ct_talk *begin(struct bpf_sock *sk, __u32 ssh)
+/*
+ * The state of a connection that has not been seen before. Whoever connects sends a SYN that counts as a
+ * byte that was acknowledged; what accepts comes into being when its SYN has been acknowledged already.
+ */
+static __always_inline struct ct_talk *begin(struct bpf_sock *sk, struct tcp_sock *tcp, __u32 ssh)
 {
 	struct ct_talk *talk = bpf_sk_storage_get(&talks, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 
-	if (talk)
+	if (talk) {
 		talk->ssh = ssh;
-	else
+		if (tcp->bytes_acked || tcp->inet_conn.icsk_inet.sk.__sk_common.skc_state == TCP_SYN_SENT)
+			talk->connected = CT_WIRE_CONNECTED;
+	} else {
 		count_unread(CT_WIRE_DATA);
+	}
 	return talk;
 }
 
@@ -250,7 +260,7 @@ static __always_inline int sent_tcp(struct __sk_buff *skb, struct bpf_sock *sk, 
 		/* What is acknowledged counts a SYN, too. */
 		if (tcp->bytes_acked > 1 || tcp->bytes_sent != packet.size || !is_hello(skb, &packet, &ssh))
 			return PASS;
-		talk = begin(sk, ssh);
+		talk = begin(sk, tcp, ssh);
 		if (!talk)
 			return PASS;
 		if (tcp->inet_conn.icsk_inet.sk.__sk_common.skc_state != TCP_SYN_SENT) {
@@ -300,7 +310,7 @@ static __noinline int receive_early(struct __sk_buff *skb, struct ct_packet *pac
 	size = packet->size;
 	if (size > SSH_LIMIT)
 		size = SSH_LIMIT;
-	send_payload(skb, packet, size, SSH_LIMIT);
+	send_payload(skb, packet, size, 1);
 	return 0;
 }
 
@@ -356,7 +366,7 @@ static __always_inline int received_tcp(struct __sk_buff *skb, struct bpf_sock *
 				return PASS;
 			first = false;
 		}
-		talk = begin(sk, ssh);
+		talk = begin(sk, tcp, ssh);
 		if (!talk)
 			return PASS;
 		talk->ways[0].base = base;

@@ -186,6 +186,7 @@ enum ct_wire_flags {
 	CT_WIRE_SENT = 1, /* by the socket at `from`; else received by that at `to` */
 	CT_WIRE_OWNED = 2, /* the header tells of the process that sent it; else it is zeros, but for time and kind */
 	CT_WIRE_LOCAL = 4, /* both sockets are on this host */
+	CT_WIRE_CONNECTED = 8, /* TCP: the socket that sent or received it has connected to the other */
 };
 
 /*

@@ -196,15 +196,13 @@ static __noinline int fill_wire(struct ct_wire_data *record, const struct ct_pac
 	} while (0)
 
 static __noinline int send_piece(struct __sk_buff *skb, const struct ct_packet *packet, __u32 at,
-				 __u32 offset, __u32 size)
+				 __u32 offset, __u64 size)
 {
 	struct ct_wire_data *record;
 
-	if (!packet || size - 1 >= CT_WIRE_SIZE)
-		return 0;
-	/* The verifier has to see the bound in the register that is used: so it is tested once more. */
+	/* Signed: older verifiers learn nothing of a number from its not being 0. */
 	barrier_var(size);
-	if (size == 0)
+	if (!packet || (__s64)size < 1)
 		return 0;
 	if (size <= 256)
 		SEND_IN(256);
@@ -217,22 +215,20 @@ static __noinline int send_piece(struct __sk_buff *skb, const struct ct_packet *
 	return 0;
 }
 
-/* `size` bytes of the payload, in as many records as it takes. */
+/* `size` bytes of the payload, in as many records as it takes, of which there are at most `most`. */
 static __always_inline void send_payload(struct __sk_buff *skb, const struct ct_packet *packet, __u32 size,
 					 __u32 most)
 {
-	__u32 done = 0;
-
 #pragma clang loop unroll(disable)
-	for (int i = 0; i < most / CT_WIRE_SIZE; i++) {
-		__u32 piece = size - done;
+	for (__u32 i = 0; i < most; i++) {
+		/* Not by what was sent: verifiers follow each size of a record to the end. */
+		__u32 done = i * CT_WIRE_SIZE, piece = size - done;
 
 		if (done >= size)
 			break;
 		if (piece > CT_WIRE_SIZE)
 			piece = CT_WIRE_SIZE;
 		send_piece(skb, packet, packet->start + done, packet->offset + done, piece);
-		done += piece;
 	}
 }
 
