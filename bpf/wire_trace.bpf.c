@@ -248,7 +248,6 @@ static __always_inline void fill_ends(struct ct_ends *ends, const struct ct_pack
 static __always_inline int sent_tcp(struct __sk_buff *skb, struct bpf_sock *sk, struct tcp_sock *tcp)
 {
 	struct ct_packet packet = {.protocol = IPPROTO_TCP, .flags = CT_WIRE_SENT};
-	struct task_struct *task;
 	struct ct_talk *talk;
 	struct ct_way *way;
 	__u32 ssh;
@@ -280,14 +279,9 @@ static __always_inline int sent_tcp(struct __sk_buff *skb, struct bpf_sock *sk, 
 	packet.space = namespace_of(tcp);
 	if (skb->ifindex == LOOPBACK_IFINDEX)
 		packet.flags |= CT_WIRE_LOCAL;
-	if (tcp->inet_conn.icsk_inet.sk.sk_lock.owned) {
-		task = (struct task_struct *)bpf_get_current_task();
-		if (is_process(task))
-			packet.flags |= CT_WIRE_OWNED;
-		if ((packet.flags & CT_WIRE_OWNED) && !(packet.flags & CT_WIRE_LOCAL) && !is_wanted_task(task)) {
-			talk->unwanted = true;
-			return PASS;
-		}
+	if (tcp->inet_conn.icsk_inet.sk.sk_lock.owned && !find_owner(&packet)) {
+		talk->unwanted = true;
+		return PASS;
 	}
 	follow(skb, talk, way, &packet);
 	return PASS;
@@ -421,11 +415,8 @@ static __always_inline int look_at_udp(struct __sk_buff *skb, bool sent)
 		return PASS;
 	if (skb->ifindex == LOOPBACK_IFINDEX)
 		packet.flags |= CT_WIRE_LOCAL;
-	if (sent && is_process(task)) {
-		packet.flags |= CT_WIRE_OWNED;
-		if (!(packet.flags & CT_WIRE_LOCAL) && !is_wanted_task(task))
-			return PASS;
-	}
+	if (sent && !find_owner(&packet))
+		return PASS;
 	/* What comes in tells no namespace. The socket is the same both ways, unless both ends are here. */
 	packet.space = bpf_get_socket_cookie(skb);
 	if (packet.flags & CT_WIRE_LOCAL)

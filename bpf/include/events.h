@@ -186,6 +186,7 @@ enum ct_wire_flags {
 	CT_WIRE_SENT = 1, /* by the socket at `from`; else received by that at `to` */
 	CT_WIRE_OWNED = 2, /* the header tells of the process that sent it; else it is zeros, but for time and kind */
 	CT_WIRE_LOCAL = 4, /* both sockets are on this host */
+	CT_WIRE_WANTED = 16, /* the filters let this process pass */
 	CT_WIRE_CONNECTED = 8, /* TCP: the socket that sent or received it has connected to the other */
 };
 
@@ -207,7 +208,7 @@ struct ct_wire_data {
 	ct_ip from;
 	ct_ip to;
 	__u32 data_size;
-	__u8 data[CT_WIRE_SIZE];
+	char data[CT_WIRE_SIZE];
 };
 
 enum ct_crypto_use {

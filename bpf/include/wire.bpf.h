@@ -122,26 +122,43 @@ static __always_inline void read_addresses(struct __sk_buff *skb, struct ct_pack
 	}
 }
 
-static __always_inline bool is_process(struct task_struct *task)
-{
-	return !(BPF_CORE_READ(task, flags) & PF_KTHREAD);
-}
-
 /*
- * The filters that need no helper: those by name and by control group are left to user space. What a
- * process on this host says to another one passes if it is for either, so it is left to user space as well.
+ * is_traced(), without its helpers. The one by control group is left out: these programs are attached to
+ * that group.
  */
-static __always_inline bool is_wanted_task(struct task_struct *task)
+static __always_inline bool is_traced_task(struct task_struct *task)
 {
 	__u32 tgid = BPF_CORE_READ(task, tgid);
+	__u64 comm[2] = {};
 
-	if (tgid == targ_self)
-		return false;
 	if (targ_tgid && tgid != targ_tgid)
+		return false;
+	if (tgid == targ_self)
 		return false;
 	if (targ_tree && !bpf_map_lookup_elem(&traced, &tgid))
 		return false;
-	return !targ_has_uid || BPF_CORE_READ(task, cred, uid.val) == targ_uid;
+	if (targ_has_uid && BPF_CORE_READ(task, cred, uid.val) != targ_uid)
+		return false;
+	if (!targ_name_mask_low)
+		return true;
+	bpf_probe_read_kernel(comm, sizeof(comm), &task->comm);
+	return contains_name(comm);
+}
+
+/*
+ * Whose packet it is, into the flags. Returns whether it is of use: what a process on this host says to another
+ * one may be, if the other one is watched.
+ */
+static __noinline bool find_owner(struct ct_packet *packet)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+
+	if (!packet || BPF_CORE_READ(task, flags) & PF_KTHREAD)
+		return true;
+	packet->flags |= CT_WIRE_OWNED;
+	if (is_traced_task(task))
+		packet->flags |= CT_WIRE_WANTED;
+	return packet->flags & (CT_WIRE_WANTED | CT_WIRE_LOCAL);
 }
 
 /* As fill_header(), without its helpers. */

@@ -16,9 +16,10 @@ from tracer.probes.process_exec import PROCESS_EXEC
 from tracer.probes.process_exit import PROCESS_EXIT
 from tracer.probes.process_fork import PROCESS_FORK
 from tracer.probes.process_tree import PROCESS_TREE
+from tracer.probes.wire import WIRE
 
 __all__ = ["PROBES", "Probe"]
 
 # The tree comes first: the others look at what it knows.
 # Fork and exec come next: an open is told to its process better when what came before it has been seen.
-PROBES = (PROCESS_TREE, PROCESS_FORK, PROCESS_EXEC, PROCESS_EXIT, LIB_LOAD, LIB_OPEN, FILE_OPEN, OPENSSL_API)
+PROBES = (PROCESS_TREE, PROCESS_FORK, PROCESS_EXEC, PROCESS_EXIT, LIB_LOAD, LIB_OPEN, FILE_OPEN, OPENSSL_API, WIRE)
