@@ -21,6 +21,7 @@ typedef _Bool bool;
 #define EINTR 4
 #define EFAULT 14
 #define EEXIST 17
+#define EINVAL 22
 #define ERESTARTSYS 512 /* include/linux/errno.h: from here to ERESTART_RESTARTBLOCK ... */
 #define ERESTART_RESTARTBLOCK 516 /* ... are never seen by user space */
 
