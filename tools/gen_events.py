@@ -15,7 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tracer.documents import DOCUMENTS, Member
-from tracer.model import KINDS, Column
+from tracer.model import ARRAY, KINDS, Column
 from tracer.schema import schema
 from tracer.sinks import SINKS
 
@@ -57,6 +57,9 @@ def rows(members: Iterable[Column | Member], before: str = "") -> Iterator[str]:
     for member in members:
         kind = member.type + (" or null" if member.nullable else "")
         path = before + member.name
+        if isinstance(member, Column) and member.type == ARRAY:
+            path += "[]"
+            kind = "array of strings" + (" or null" if member.nullable else "")
         if isinstance(member, Member) and member.type == "array":
             path += "[]"
             kind = f"array of {member.items or 'object'}s"

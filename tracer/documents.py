@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from tracer.model import BOOLEAN, INTEGER, STRING
+from tracer.model import ARRAY, BOOLEAN, INTEGER, STRING
 
-NUMBER, OBJECT, ARRAY = "number", "object", "array"
+NUMBER, OBJECT = "number", "object"
 
 # Versions of the documents: the first number changes if a member goes or means something else.
 VERSION = "1.0"

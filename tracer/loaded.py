@@ -75,6 +75,20 @@ class Loaded:
         if self.probe.on_event:
             self.probe.on_event(self.context, event)
 
+    def digest(self, events: list[Event]) -> list[Event]:
+        """The events, with what the probe makes of its own records in their place."""
+        kind, digest = self.probe.takes, self.probe.digest
+        if not digest or all(event.kind.name != kind for event in events):
+            return events
+        made: list[Event] = []
+        for event in events:
+            made += digest(self.context, event) if event.kind.name == kind else [event]
+        return made
+
+    def due(self, now_ns: int, *, last: bool) -> list[Event]:
+        """What the probe has waited with for long enough."""
+        return self.probe.due(self.context, now_ns, last) if self.probe.due else []
+
 
 def states_of(probes: Sequence[Probe], loaded: Sequence[Loaded], skipped: Sequence[Skipped]) -> list[ProbeState]:
     """How each probe is doing, in their order."""

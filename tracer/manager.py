@@ -86,6 +86,7 @@ class EbpfManager:
         self._kinds: dict[int, str] = {}
         self._stats = Stats()
         self._listeners: dict[str, list[Loaded]] = {}
+        self._digesting: dict[str, Loaded] = {}
         self._next_check = 0.0
         self._warned = 0
         self._fullest = 0.0
@@ -234,6 +235,8 @@ class EbpfManager:
             if loaded.probe.on_event:
                 for kind in loaded.probe.wants:
                     self._listeners.setdefault(kind, []).append(loaded)
+            if loaded.probe.digest:
+                self._digesting[loaded.probe.takes] = loaded
         # All is in the kernel, so its types are not needed any more, nor what refers to them: several megabytes.
         pybpfload.forget_kernel_btf()
         for loaded in self._loaded:
@@ -270,12 +273,22 @@ class EbpfManager:
         return rows
 
     def events(self, rows: Iterable[Row]) -> list[Event]:
-        """The events of records; probes that want to know of them are told."""
+        """The events of records; probes that want to know of them are told, and make events of what is none yet."""
         assert self._decoder is not None
         events = list(map(self._decoder.event, rows))
         if self._listeners:
             self._tell(events)
+        if self._digesting:
+            for loaded in self._digesting.values():
+                events = loaded.digest(events)
         return events
+
+    def due(self, *, last: bool = False) -> list[Event]:
+        """The events that probes have waited with for long enough; all that they have, if nothing more will come."""
+        if not self._digesting:
+            return []
+        now_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        return [event for loaded in self._digesting.values() for event in loaded.due(now_ns, last=last)]
 
     def poll_events(self, timeout_s: float = POLL_S, max_events: int = BATCH) -> list[Event]:
         """The next events in the order of their times: `poll_rows`, decoded."""

@@ -22,39 +22,31 @@ from __future__ import annotations
 import errno
 import signal
 from functools import lru_cache
-from typing import Any, Callable, NamedTuple
+from typing import Any, NamedTuple
 
 from tracer.clock import utc_text
+from tracer.column import ARRAY, BOOLEAN, INTEGER, STRING, Column
+from tracer.handshakes import WIRE_SSH, WIRE_TLS
 from tracer.known import Known
 
+__all__ = [
+    "ARRAY",
+    "BOOLEAN",
+    "INTEGER",
+    "KINDS",
+    "KIND_BY_NAME",
+    "STRING",
+    "Column",
+    "Event",
+    "EventKind",
+    "Fields",
+    "command_line",
+    "complete",
+    "errno_name",
+    "signal_name",
+]
+
 Fields = dict[str, Any]
-
-INTEGER, STRING, BOOLEAN = "integer", "string", "boolean"
-
-
-class Column(NamedTuple):
-    """One value that users see.
-
-    Attributes:
-        name: as JSON has it.
-        type: JSON type of the value.
-        doc: one sentence for the documentation.
-        source: the field it comes from, if that is called otherwise.
-        show: from the field's value to the JSON value; None takes it as it is.
-        nullable: whether JSON null says that it is unknown or that there is none.
-    """
-
-    name: str
-    type: str
-    doc: str
-    source: str = ""
-    show: Callable[[Any], Any] | None = None
-    nullable: bool = False
-
-    @property
-    def field(self) -> str:
-        """The event's field that the value comes from."""
-        return self.source or self.name
 
 
 class EventKind(NamedTuple):
@@ -281,14 +273,29 @@ KINDS = (
             Column("library", STRING, "File that the function is in.", nullable=True),
             Column("role", STRING, "``client`` or ``server``; null if the program did not say.", nullable=True),
             Column("success", BOOLEAN, "Whether it succeeded; null if nobody said.", nullable=True),
-            Column("result", INTEGER, "What the function returned.", "returned"),
-            Column("calls", INTEGER, "How many calls it took: more than one where the socket does not block."),
+            Column("result", INTEGER, "What the function returned.", "returned", nullable=True),
+            Column(
+                "calls",
+                INTEGER,
+                "How many calls it took: more than one where the socket does not block.",
+                nullable=True,
+            ),
             Column("peer_address", STRING, "Address of the other side; null if no socket is known.", nullable=True),
             Column("peer_port", INTEGER, "Port of the other side.", nullable=True),
             Column("local_port", INTEGER, "Port of this side.", nullable=True),
             Column("certificate", STRING, "File of its own certificate.", show=known, nullable=True),
             Column("cipher_list", STRING, "Ciphers allowed up to TLS 1.2, as given.", show=known, nullable=True),
             Column("ciphersuites", STRING, "Ciphers allowed in TLS 1.3, as given.", show=known, nullable=True),
+            *PLACE,
+            *WIRE_TLS,
+        ),
+    ),
+    EventKind(
+        "ssh_handshake",
+        "Two sides of an SSH connection said which algorithms they use.",
+        (
+            *COMMON,
+            *WIRE_SSH,
             *PLACE,
         ),
     ),
@@ -298,6 +305,28 @@ KINDS = (
         (*COMMON, Column("child", INTEGER, "Process id of the new one."), *PLACE),
         child=True,
         hidden=True,
+    ),
+    EventKind(
+        "wire_data",
+        "A piece of a connection in clear; it becomes one of the others, and is never shown.",
+        COMMON,
+        hidden=True,
+    ),
+    EventKind(
+        "kernel_crypto",
+        "A process asked the kernel to encrypt for it: a socket of AF_ALG, or TLS in the kernel.",
+        (
+            *COMMON,
+            Column("interface", STRING, "``AF_ALG``, or ``kTLS`` with the direction: ``kTLS send``, ``kTLS receive``."),
+            Column("algorithm", STRING, "As the kernel calls it: ``cbc(aes)``, ``AES-GCM-256``."),
+            Column(
+                "type", STRING, "What kind of algorithm: ``skcipher``, ``hash``, ``aead``; null for TLS.", nullable=True
+            ),
+            Column("version", STRING, "Version of TLS; null for AF_ALG.", nullable=True),
+            Column("result", INTEGER, "0 if the kernel took it, else the errno."),
+            Column("error", STRING, "Name of the errno, or null.", "result", _errno_names, nullable=True),
+            *PLACE,
+        ),
     ),
     EventKind(
         "lib_load",
@@ -326,3 +355,17 @@ KINDS = (
 )
 
 KIND_BY_NAME = {kind.name: kind for kind in KINDS}
+
+# Kinds of which a part of the columns may have no value: an event that only some of them are known of has None in the
+# others.
+_BLANK = {
+    kind.name: dict.fromkeys(column.field for column in kind.columns if column.nullable)
+    for kind in KINDS
+    if kind.name in ("tls_handshake", "ssh_handshake")
+}
+
+
+def complete(kind: str, fields: Fields) -> None:
+    """Give a handshake None where nothing is known of a column."""
+    for name, value in _BLANK[kind].items():
+        fields.setdefault(name, value)

@@ -65,7 +65,7 @@ NEEDED = ("time", "wall_ns", "start_time", "pid", "uid", "comm", "cgroup", "exe"
 _NUMBERS = ("time", "wall_ns", "start_time", "pid", "uid", "cgroup")
 _MAYBE_NUMBERS = ("gid", "ppid", "inode", "result")
 _TEXTS = ("comm", "path", "file_type", "flags", "library_name", "family", "exe", "container", "file_path")
-_JSON = {"integer": int, "string": str, "boolean": bool}
+_JSON = {"integer": int, "string": str, "boolean": bool, "array": list}
 
 
 class _Clock:

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from tracer.documents import ARRAY, DOCUMENTS, OBJECT, Document, Member
-from tracer.model import INTEGER, KINDS, Column, EventKind
+from tracer.documents import DOCUMENTS, OBJECT, Document, Member
+from tracer.model import ARRAY, INTEGER, KINDS, STRING, Column, EventKind
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -64,6 +64,8 @@ def _member(member: Column | Member) -> dict[str, Any]:
         elif member.type == ARRAY:
             inside = {"type": member.items} if member.items else _object("One of them.", member.members)
             found["items"] = inside
+    elif member.type == ARRAY:
+        found["items"] = {"type": STRING}
     if member.type == INTEGER and member.name not in _SIGNED:
         found["minimum"] = 0
     if member.name in _TIMES:

@@ -63,6 +63,8 @@ OPTIONAL = {
     "lib_load": {"lib_load"},
     "lib_open": {"lib_open"},
     "openssl_api": {"api_call", "tls_handshake"},
+    "kernel_crypto": {"kernel_crypto"},
+    "wire": {"tls_handshake", "ssh_handshake"},
 }
 
 
@@ -210,11 +212,12 @@ class Session:
     def _trace(self, manager: EbpfManager, stream: Stream, sink: Sink, target: Targets, output: Output) -> None:
         with Pause(manager.ring_fd) as pause:
             while not self._is_over():
-                rows = manager.poll_rows()
+                rows, due = manager.poll_rows(), manager.due()
                 if self._stop.reopen:
                     self._reopen(output)
-                if rows:
+                if rows or due:
                     stream.take(rows)
+                    stream.write(due)
                     sink.flush()
                     pause.after(len(rows), sum(len(row[1]) for row in rows) / manager.ring_size)
                 elif target.ended:
@@ -238,10 +241,12 @@ class Session:
         give_up_at = time.monotonic() + DRAIN_S
         while time.monotonic() < give_up_at:
             rows = manager.poll_rows()
+            stream.take(rows)
+            if not rows:
+                stream.write(manager.due(last=True))
+            sink.flush()
             if not rows:
                 return
-            stream.take(rows)
-            sink.flush()
         while rows := manager.poll_rows(0.0):
             self._left += len(rows)
         if self._left:

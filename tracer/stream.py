@@ -83,6 +83,13 @@ class Stream:
             elif form:
                 again(form, row[0], row[0] + offset_ns)
 
+    def write(self, events: Iterable[Event]) -> None:
+        """Write what is left of events that come from no single record."""
+        for event in events:
+            left = run_stages(self._stages, event)
+            if left is not None:
+                self._sink.write(left)
+
     def _first(self, row: Row) -> None:
         """A record that is not known, or must not be."""
         for event in self._decode((row,)):

@@ -67,9 +67,11 @@ APPLICATION_LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("tracer.stream",), ("tracer.pause",)),
     (("tracer.options", "tracer.config"),),
     (("tracer.pipeline",), ("tracer.sinks",), ("tracer.decode", "tracer.rows"), ("tracer.probes",)),
-    (("tracer.proc",),),
+    (("tracer.proc",), ("tracer.wire",)),
     (
         (
+            "tracer.column",
+            "tracer.handshakes",
             "tracer.model",
             "tracer.documents",
             "tracer.schema",

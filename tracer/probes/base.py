@@ -90,6 +90,10 @@ class Probe(NamedTuple):
         wants: the kinds of events that `on_event` is called for, of whatever probe they come.
         on_event: is given each of these events before the pipeline is, in the order of their times. It may attach
             more by adding to `context.links`.
+        takes: a kind of records that are no events yet: they come to `digest`, and nobody else sees them.
+        digest: is given each of these; returns the events that it completes.
+        due: is called each time the ring was looked at, with the time since boot in nanoseconds, and whether nothing
+            more will come; returns the events of what was waited for long enough.
         wanted: whether what the user asked for takes this probe at all.
         sends: whether it sends events; if not, it has no ring buffer.
         several: the kinds of events that it sends, if they are not just one of its own name.
@@ -103,6 +107,9 @@ class Probe(NamedTuple):
     attach: Callable[[Context], None] | None = None
     wants: tuple[str, ...] = ()
     on_event: Callable[[Context, Event], None] | None = None
+    takes: str = ""
+    digest: Callable[[Context, Event], list[Event]] | None = None
+    due: Callable[[Context, int, bool], list[Event]] | None = None
     wanted: Callable[[Settings], bool] = always
     sends: bool = True
     several: tuple[str, ...] = ()

@@ -23,6 +23,7 @@ from pybpfload import kernel_btf
 from pybpfload.errors import BpfError
 from tracer.catalog.functions import FUNCTIONS, MARKERS, Function, argument, functions_of
 from tracer.errors import TracerError
+from tracer.model import complete
 from tracer.objects import architecture
 from tracer.probes import accessors
 from tracer.probes.base import Probe
@@ -275,6 +276,8 @@ def on_event(context: Context, event: Event) -> None:
     fields["function_name"] = row.symbol if row else None
     fields["library"] = attacher.path(fields["library"])
     if kind == "tls_handshake":
+        fields["source"], fields["evidence"] = "library", "initialised"
+        complete(kind, fields)
         fields["success"] = OUTCOMES.get(fields["outcome"])
         fields["role"] = ROLES.get(fields["role"])
         known = fields["family"] != 0

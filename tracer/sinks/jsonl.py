@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Callable
 
 from tracer.clock import utc_text
 from tracer.known import Known
-from tracer.model import BOOLEAN, INTEGER, KINDS, STRING, Column, EventKind, Fields
+from tracer.model import ARRAY, BOOLEAN, INTEGER, KINDS, STRING, Column, EventKind, Fields
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -31,7 +31,8 @@ KEPT_SIZE, KEPT = 256, 1024
 TIME = "wall_ns"
 
 # An expression of Python for each JSON type, with a value for `{}`: the text that stands for the value in JSON.
-EXPRESSIONS = {INTEGER: "{}", STRING: "quoted[{}]", BOOLEAN: "('true' if {} else 'false')"}
+EXPRESSIONS = {INTEGER: "{}", STRING: "quoted[{}]", BOOLEAN: "('true' if {} else 'false')",
+               ARRAY: "'[' + ','.join(map(quoted.__getitem__, {})) + ']'"}  # fmt: skip
 
 
 def line_head(kind: EventKind) -> str:

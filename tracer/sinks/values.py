@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 from json.encoder import encode_basestring_ascii
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable
 
-from tracer.model import BOOLEAN
+from tracer.model import ARRAY, BOOLEAN
 
 if TYPE_CHECKING:
     from tracer.model import Event
+
+
+_AS_JSON: dict[str, Callable[[Any], Any]] = {BOOLEAN: bool, ARRAY: list}
 
 
 def event_values(event: Event) -> dict[str, Any]:
@@ -19,7 +22,9 @@ def event_values(event: Event) -> dict[str, Any]:
         value = event.fields[column.field]
         if column.show and not (column.nullable and value is None):
             value = column.show(value)
-        values[column.name] = bool(value) if column.type == BOOLEAN and value is not None else value
+        if value is not None and column.type in _AS_JSON:
+            value = _AS_JSON[column.type](value)
+        values[column.name] = value
     return values
 
 

@@ -39,7 +39,7 @@ def test_probe_has_a_kind_of_event(probe):
 def test_each_kind_of_event_has_one_probe():
     """None without, none with two; what was there before comes from /proc."""
     kinds = [kind for probe in PROBES for kind in probe.kinds]
-    assert sorted([*kinds, "lib_present"]) == sorted(KIND_BY_NAME)
+    assert sorted([*kinds, "lib_present", "ssh_handshake"]) == sorted(KIND_BY_NAME)
 
 
 class Table:

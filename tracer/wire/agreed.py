@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: MIT
+"""From what both sides said to the values of a `tls_handshake` event: the same for TLS, DTLS and QUIC."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from tracer.catalog.grades import PQ_CLASSICAL, PQ_HYBRID, PQ_NONE, PQ_PURE, Negotiated, exchange_kind, grade_tls
+from tracer.catalog.groups import group_name
+from tracer.catalog.signatures import scheme_name
+from tracer.catalog.suites import suite_name
+from tracer.catalog.versions import is_old, version_name
+from tracer.wire import hello as h
+from tracer.wire.certificate import Certificate
+from tracer.wire.exchange import Exchange
+from tracer.wire.fingerprints import ja3, ja4
+from tracer.wire.hello import Hello
+from tracer.wire.reader import text
+
+NOT_OFFERED, NOT_CHOSEN = "client did not offer", "server did not choose"
+NEGOTIATED = "negotiated"
+
+
+@dataclass
+class Agreed:
+    """What is known of a handshake.
+
+    Attributes:
+        offer: the first ClientHello.
+        answer: the ServerHello that is no HelloRetryRequest.
+        retried: whether there was a HelloRetryRequest.
+        failed: whether one side has given up.
+        resumed: up to TLS 1.2: whether the keys are those of an earlier handshake.
+        certificate: the server's, up to TLS 1.2.
+        exchange: the server's part of the key exchange, up to TLS 1.2.
+    """
+
+    offer: Hello | None
+    answer: Hello | None
+    retried: bool = False
+    failed: bool = False
+    resumed: bool | None = None
+    certificate: Certificate | None = None
+    exchange: Exchange | None = None
+
+
+def describe(agreed: Agreed, *, whole: bool, transport: str = "t") -> dict[str, Any]:
+    """The values of the event by their names.
+
+    Args:
+        whole: whether nothing is missing.
+        transport: as in `ja4`.
+    """
+    fields: dict[str, Any] = {**_offered(agreed.offer, transport), **_chosen(agreed)}
+    fields["source"] = "wire"
+    fields["success"] = False if agreed.failed else None
+    fields["hello_retry"] = agreed.retried
+    fields["truncated"] = not whole
+    return fields
+
+
+def _offered(offer: Hello | None, transport: str) -> dict[str, Any]:
+    if offer is None:
+        names = ("sni", "ech", "offered_alpn", "offered_versions", "offered_groups", "ja3", "ja4")
+        return dict.fromkeys(names)
+    return {
+        "sni": h.server_name(offer),
+        "ech": offer.extension(h.ENCRYPTED_HELLO) is not None,
+        "offered_alpn": tuple(map(text, h.protocols(offer))),
+        "offered_versions": tuple(map(version_name, h.offered_versions(offer))),
+        "offered_groups": tuple(map(group_name, h.offered_groups(offer))),
+        # Of a part they would be those of somebody else.
+        "ja3": None if offer.cut else ja3(offer),
+        "ja4": None if offer.cut else ja4(offer, transport),
+    }
+
+
+def _chosen(agreed: Agreed) -> dict[str, Any]:
+    answer, certificate, exchange = agreed.answer, agreed.certificate, agreed.exchange
+    fields: dict[str, Any] = dict.fromkeys(
+        ("version", "suite", "group", "signature_scheme", "alpn", "resumed", "post_quantum", "post_quantum_reason",
+         "certificate_subject", "certificate_issuer", "certificate_key", "certificate_signature",
+         "certificate_not_before", "certificate_not_after", "grade", "grade_reason", "evidence")
+    )  # fmt: skip
+    if answer is None:
+        return fields
+    version, suite = h.chosen_version(answer), suite_name(answer.suites[0])
+    group = exchange.number if exchange else h.chosen_group(answer)
+    kind = _exchange_kind(agreed, version, group)
+    protocols = h.protocols(answer)
+    scheme = exchange.scheme if exchange else None
+    fields.update(
+        version=version_name(version),
+        suite=suite,
+        group=exchange.group if exchange else None if group is None else group_name(group),
+        signature_scheme=None if scheme is None else scheme_name(scheme),
+        alpn=text(protocols[0]) if protocols else None,
+        resumed=agreed.resumed if is_old(version) else answer.extension(h.PRE_SHARED_KEY) is not None,
+        post_quantum=kind,
+        post_quantum_reason=_reason(agreed, kind),
+        evidence=NEGOTIATED,
+    )
+    if certificate:
+        fields.update(
+            certificate_subject=certificate.subject,
+            certificate_issuer=certificate.issuer,
+            certificate_key=certificate.key,
+            certificate_signature=certificate.signature,
+            certificate_not_before=certificate.not_before,
+            certificate_not_after=certificate.not_after,
+        )
+    fields["grade"], fields["grade_reason"] = grade_tls(
+        Negotiated(
+            version,
+            suite,
+            group,
+            exchange.bits if exchange else 0,
+            # The exchange of an earlier handshake was no other: before TLS 1.3 all are classical.
+            PQ_CLASSICAL if kind == PQ_NONE and is_old(version) and "PSK" not in suite else kind,
+            only_shared_key=kind == PQ_NONE and not is_old(version),
+            scheme=scheme,
+            key=certificate.key if certificate else "",
+            key_bits=certificate.bits if certificate else 0,
+            signature=certificate.signature if certificate else "",
+        )
+    )
+    return fields
+
+
+def _exchange_kind(agreed: Agreed, version: int, group: int | None) -> str | None:
+    """What kind of key exchange there was; None if that is not known."""
+    assert agreed.answer is not None
+    if group is not None:
+        return exchange_kind(group)
+    if not is_old(version):
+        return None if agreed.answer.cut else PQ_NONE
+    if agreed.resumed or suite_name(agreed.answer.suites[0]).startswith("TLS_PSK_"):
+        return PQ_NONE
+    # RSA, or numbers: nothing that TLS 1.2 has is anything else.
+    return PQ_CLASSICAL
+
+
+def _reason(agreed: Agreed, kind: str | None) -> str | None:
+    """Who kept a key exchange classical; None if nobody did, or it is not known."""
+    if kind != PQ_CLASSICAL or agreed.offer is None:
+        return None
+    if any(exchange_kind(group) in (PQ_HYBRID, PQ_PURE) for group in h.offered_groups(agreed.offer)):
+        return NOT_CHOSEN
+    return None if agreed.offer.cut else NOT_OFFERED
