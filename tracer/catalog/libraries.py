@@ -17,6 +17,7 @@ The kernel gets `prefixes()`, and drops every mapping of a file whose name begin
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -190,6 +191,12 @@ def find_library(path: str) -> Library | None:
         if base.startswith(start) and part in folder + "/":
             return Library(stem.partition(".")[0], family, role)
     return None
+
+
+def add(names: Mapping[str, str]) -> None:
+    """More rows, for names that a configuration file has: name of the file up to ``.so``, and its project."""
+    _BY_NAME.update((name, Library(name, family, PRIMITIVES)) for name, family in names.items())
+    find_library.cache_clear()
 
 
 def soname_version(path: str) -> str:
