@@ -193,9 +193,9 @@ def find_library(path: str) -> Library | None:
     return None
 
 
-def add(names: Mapping[str, str]) -> None:
+def add(rows: Mapping[str, str]) -> None:
     """More rows, for names that a configuration file has: name of the file up to ``.so``, and its project."""
-    _BY_NAME.update((name, Library(name, family, PRIMITIVES)) for name, family in names.items())
+    _BY_NAME.update((name, Library(name, family, PRIMITIVES)) for name, family in rows.items())
     find_library.cache_clear()
 
 
@@ -207,5 +207,9 @@ def soname_version(path: str) -> str:
 
 def prefixes() -> list[str]:
     """How the names of all files that `find_library` knows begin; other names begin like that, too."""
-    names = dict.fromkeys([*_BY_NAME, *(start for start, *_ in STARTS)])
-    return [(way + name)[:PREFIX_SIZE] for name in names for way in ("", MEMFD)]
+    return [(way + name)[:PREFIX_SIZE] for name in names() for way in ("", MEMFD)]
+
+
+def names() -> list[str]:
+    """All names that there are, and how the names of groups begin."""
+    return list(dict.fromkeys([*_BY_NAME, *(start for start, *_ in STARTS)]))
