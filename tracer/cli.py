@@ -63,7 +63,7 @@ def build_parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("-V", "--version", action="store_true", help="show the version and end")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", prog=PROGRAM)
     for name, summary in COMMANDS:
         if name in arguments:
             _add_command(commands, name, summary)
@@ -190,8 +190,11 @@ def complete(command: Command, given: argparse.Namespace) -> argparse.Namespace:
         values.update(config.options_of(found, path, names))
         if hasattr(given, "verbose") or hasattr(given, "quiet"):
             values.update(verbose=False, quiet=False)
+        if hasattr(given, "no_redact") or hasattr(given, "pseudonyms"):
+            values.update(no_redact=False, pseudonyms="")
         values["words"] = config.extend_catalog(found, path)
     values.update(vars(given))
+    _name_users(values)
     if values["verbose"] and values["quiet"]:
         raise UsageError("verbose and quiet exclude each other", hint=f"look into {path}")
     if command.formats and values["format"] not in command.formats:
@@ -200,6 +203,18 @@ def complete(command: Command, given: argparse.Namespace) -> argparse.Namespace:
             hint=f"choose one of {', '.join(command.formats)}",
         )
     return argparse.Namespace(**values)
+
+
+def _name_users(values: dict[str, Any]) -> None:
+    """From here on users have pseudonyms, if that is asked for."""
+    if not values.get("pseudonyms"):
+        return
+    if values["no_redact"]:
+        raise UsageError("--pseudonyms and --no-redact exclude each other", hint="leave one of them out")
+    from tracer.pipeline.pseudonyms import read_key
+    from tracer.pipeline.redact import use_pseudonyms
+
+    use_pseudonyms(read_key(values["pseudonyms"]))
 
 
 def version() -> str:

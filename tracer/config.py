@@ -136,10 +136,12 @@ def extend_catalog(found: dict[str, Any], path: str) -> tuple[str, ...]:
     for directory in files.get("directories", []):
         _check(directory, filetypes.DIRECTORY_SIZE, f"{path}: files.directories", directory=True)
     filetypes.add(files.get("suffixes", {}), files.get("names", {}), files.get("directories", []))
-    for name, family in found.get("libraries", {}).get("names", {}).items():
+    names = found.get("libraries", {}).get("names", {})
+    for name, family in names.items():
         _check(name, libraries.PREFIX_SIZE, f"{path}: libraries.names")
-        libraries._BY_NAME[name] = libraries.Library(name, str(family), libraries.PRIMITIVES)
-    libraries.find_library.cache_clear()
+        if not isinstance(family, str) or not family:
+            raise UsageError(f"--config {path}: libraries.names: {name}: expected the name of a project")
+    libraries.add(names)
     words = found.get("redact", {}).get("words", [])
     if not all(isinstance(word, str) and word for word in words):
         raise UsageError(f"--config {path}: redact.words: expected texts")

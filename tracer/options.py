@@ -176,6 +176,15 @@ ROWS = (
     ),
     Option(("--no-redact",), "show home directories and secrets in arguments", group=OUTPUT),
     Option(
+        ("--pseudonyms",),
+        "a keyed pseudonym for each user, and not USER for all; FILE has the key",
+        group=OUTPUT,
+        default="",
+        convert=str,
+        metavar="FILE",
+        file=True,
+    ),
+    Option(
         ("--record",),
         "also keep all events in this file, for --replay",
         group=OUTPUT,
@@ -219,7 +228,7 @@ OPTIONS = {row.name: row for row in ROWS}
 # Sets of options that several commands take. All take those that talk.
 TALK = ("verbose", "quiet")
 WATCH = ("pid", "name", "library", "file", "uid", "cgroup", "container", "follow_children")
-SHOW = ("output", "format", "no_redact")
+SHOW = ("output", "format", "no_redact", "pseudonyms")
 
 
 def defaults(names: tuple[str, ...], own: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ The kernel gets `prefixes()`, and drops every mapping of a file whose name begin
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -192,6 +193,12 @@ def find_library(path: str) -> Library | None:
     return None
 
 
+def add(rows: Mapping[str, str]) -> None:
+    """More rows, for names that a configuration file has: name of the file up to ``.so``, and its project."""
+    _BY_NAME.update((name, Library(name, family, PRIMITIVES)) for name, family in rows.items())
+    find_library.cache_clear()
+
+
 def soname_version(path: str) -> str:
     """What the name says of the version: ``3`` for ``libssl.so.3``; "" if it says nothing."""
     found = _VERSION.search(path.removesuffix(DELETED))
@@ -200,5 +207,9 @@ def soname_version(path: str) -> str:
 
 def prefixes() -> list[str]:
     """How the names of all files that `find_library` knows begin; other names begin like that, too."""
-    names = dict.fromkeys([*_BY_NAME, *(start for start, *_ in STARTS)])
-    return [(way + name)[:PREFIX_SIZE] for name in names for way in ("", MEMFD)]
+    return [(way + name)[:PREFIX_SIZE] for name in names() for way in ("", MEMFD)]
+
+
+def names() -> list[str]:
+    """All names that there are, and how the names of groups begin."""
+    return list(dict.fromkeys([*_BY_NAME, *(start for start, *_ in STARTS)]))

@@ -34,12 +34,15 @@ Match = Callable[[str], bool]
 # The longest name that a thread can have: TASK_COMM_LEN without its NUL.
 NAME_SIZE = 15
 
-_WILD = re.compile(r"[*?\[]")
+# How a doubt begins.
+NOTHING = "can match nothing"
+
+WILD = re.compile(r"[*?\[]")
 
 
 def is_pattern(text: str) -> bool:
     """Whether it has wildcards."""
-    return bool(_WILD.search(text))
+    return bool(WILD.search(text))
 
 
 def _whole(pattern: str) -> Match:
@@ -102,11 +105,11 @@ def why_no_file(pattern: str) -> str:
     if "/" in pattern and not is_pattern(base) and "." not in base:
         return ""  # it may be a directory
     if pattern.startswith("/"):
-        head = _WILD.split(pattern)[0]
+        head = WILD.split(pattern)[0]
         if not any(head.startswith(known) or known.startswith(head) for known in filetypes.DIRECTORIES):
-            return "no such file is reported: neither its name nor its directory is one of cryptography"
+            return f"{NOTHING}: neither its name nor its directory is one of cryptography"
         return ""
-    return "outside directories of cryptography no such file is reported: its name is none of cryptography"
+    return f"{NOTHING} outside directories of cryptography: its name is none of it; --config can add some"
 
 
 def _name_is_known(base: str) -> bool:

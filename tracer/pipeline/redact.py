@@ -7,7 +7,11 @@ Paths lose the names of home directories::
     /root/x            /home/ROOT/x
     /proc/7/root/home/alice/x, /var/home/alice/x, /home/../home/alice/x: as well
 
-Arguments lose secrets, as far as their form shows them. What follows is replaced by ``***``:
+So do places that are known to be named after users: crontabs, mail, removable media (see `_PLACES`). With a key,
+each user has a pseudonym of his own in place of ``USER``: see `tracer.pipeline.pseudonyms`.
+
+Arguments lose secrets, as far as their form shows them, and so do paths that hold some. What follows is replaced by
+``***``:
 
 - the value of an option or variable whose name says so: ``--password=x``, ``--token x``, ``PGPASSWORD=x``;
 - the password in ``scheme://user:password@host``, with the user, and in ``-u user:password``;
@@ -26,6 +30,8 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Callable
 
+from tracer.pipeline.pseudonyms import USER, WORD, pseudonym
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -35,12 +41,29 @@ HIDDEN = "***"
 
 # Wherever a folder called home stands: other views of the file system have it below /proc/PID/root, /mnt, an overlay.
 _VIEW = r"(?:/+proc/+[^/]+/+(?:root|cwd))?"
-_HOME = re.compile(rf"^({_VIEW}(?:/+var|/+export)?/+home/+)[^/]+|((?:^|/)home/+)[^/]+(?=/)")
+_HOME = re.compile(rf"(^{_VIEW}(?:/+var|/+export)?/+home/+|(?:^|/)home/+(?=[^/]+/))([^/]+)")
 _ROOT = re.compile(rf"({_VIEW})(?:/+var)?/+root(?=/|$)")
 _DOTS = re.compile(r"/\.{1,2}(?:/|$)")
 
+# Directories whose entries are named after users, or that hold one for each. Those of the second row are meant at
+# the top only.
+_PLACES = (
+    r"/+var/+(?:spool/+cron/+(?:(?:crontabs|tabs)/+)?(?!(?:crontabs|tabs)(?:/|$))|(?:spool/+)?mail/+"
+    r"|lib/+(?:AccountsService/+(?:users|icons)|systemd/+linger|docker/+volumes|sudo/+(?:ts|lectured))/+)"
+)
+_TOP = r"/+(?:(?:run/+)?media/+|(?:var/+)?run/+(?:sudo/+ts|faillock)/+|etc/+ssh/+authorized_keys(?:\.d)?/+)"
+_PLACE = re.compile(rf"({_PLACES}|^{_VIEW}{_TOP})([^/]+)")
+_PLACE_HINT = re.compile(r"/(?:var|run|media|authorized_keys)")
+
 # The same anywhere in an argument: after =, : and the like.
-_HOME_INSIDE = re.compile(r"(/+home/+)[^/\s:;,'\"]+")
+_NAME = r"[^/\s:;,'\"]+"
+_HOME_INSIDE = re.compile(rf"(/+home/+)({_NAME})")
+_PLACE_INSIDE = re.compile(rf"({_PLACES}|(?<![\w./-]){_TOP})({_NAME})")
+_TILDE = re.compile(r"((?:^|[\s=:'\"])~)([a-z_][\w.-]*)(?=/|$)")
+_VARIABLE = re.compile(r"((?<![\w.-])(?:USER|LOGNAME|USERNAME|SUDO_USER|MAIL_USER)=)([^\s;'\"]+)")
+# name@host, of programs that log in somewhere.
+_AT_HOST = re.compile(r"()([\w.+-]+)(?=@[\w.\[:-])")
+_REMOTE = frozenset(("ssh", "scp", "sftp", "rsync", "sshfs", "mosh", "ssh-copy-id", "autossh"))
 _ROOT_INSIDE = re.compile(r"(?<![\w./-])/+root(?=[/\s:;,'\"]|$)")
 
 _SECRET_NAME = (
@@ -63,6 +86,9 @@ _USER_VALUE = re.compile(r"([^:/\s'\"]+:)(?!\d+$).+", re.DOTALL)
 _USER_INSIDE = re.compile(
     r"((?:^|\s)(?:-[A-Za-z0-9#]*[uU]\s*|--(?:proxy-)?user[=\s]\s*)['\"]?[^:/\s'\"]+:)(?!\d+\b)[^\s'\"]+"
 )
+# In a path a secret ends where the component does. Slashes have become one when the kernel gives it back.
+_PATH_SECRET = re.compile(rf"(?i)((?<![\w.-]){_SECRET_NAME}=)[^/]+")
+_PATH_URL = re.compile(r"(?i)((?<![a-z0-9+.-])[a-z][a-z0-9+.-]*:/+)[^\s/@?#]+@")
 _URL = re.compile(r"(?i)(\b[a-z][a-z0-9+.-]*://)[^\s/@'\"?#]+@")
 _HEADER = re.compile(
     r"(?i)\b((?:proxy-)?authorization|(?:set-)?cookie|x-[\w-]*(?:key|token|auth|secret)[\w-]*)(\s*:\s*).+"
@@ -111,10 +137,30 @@ _WITH_USER = ("curl", "smbclient", "openssl")
 _KEPT = re.compile(r"([^:%=]*[:%])")
 
 
+class _Names:
+    """What stands for names; there is one for the whole program, as there is one catalog."""
+
+    key = b""
+
+
+def use_pseudonyms(key: bytes) -> None:
+    """From now on, names of users and words become pseudonyms; with an empty key, all the same again."""
+    _Names.key = key
+    redact_path.cache_clear()
+
+
+def _user(found: re.Match[str]) -> str:
+    """For a match of what is before a name, and the name."""
+    return found.group(1) + pseudonym(_Names.key, USER, found.group(2))
+
+
 @lru_cache(maxsize=1024)
 def redact_path(path: str) -> str:
-    """The path without the names of users."""
-    if "home" not in path and "root" not in path:
+    """The path without the names of users, and without secrets that show by their form."""
+    if "=" in path or "@" in path:
+        path = _PATH_URL.sub(rf"\1{HIDDEN}@", _PATH_SECRET.sub(rf"\1{HIDDEN}", path))
+    path = _SHAPES.sub(HIDDEN, path)
+    if "home" not in path and "root" not in path and not _PLACE_HINT.search(path):
         return path
     if _DOTS.search(path):
         straight = posixpath.normpath(path)
@@ -125,8 +171,9 @@ def redact_path(path: str) -> str:
 
 
 def _path(path: str) -> str:
+    path = _PLACE.sub(_user, path)
     if _HOME.search(path):
-        return _HOME.sub(lambda found: (found.group(1) or found.group(2)) + "USER", path)
+        return _HOME.sub(_user, path)
     found = _ROOT.match(path)
     if found:
         return found.group(1) + "/home/ROOT" + path[found.end() :]
@@ -136,7 +183,7 @@ def _path(path: str) -> str:
 def redact_arguments(arguments: tuple[str, ...]) -> tuple[str, ...]:
     """The arguments of a command without its secrets and the names of users."""
     shown: list[str] = []
-    program, joined, hide_next, with_user, user_next = "", "", False, False, False
+    program, joined, hide_next, with_user, user_next, remote = "", "", False, False, False, False
     apart: tuple[str, ...] = ()
     for position, argument in enumerate(arguments):
         if hide_next:
@@ -144,10 +191,12 @@ def redact_arguments(arguments: tuple[str, ...]) -> tuple[str, ...]:
             hide_next = False
             continue
         secret = _USER_VALUE.fullmatch(argument) if user_next else None
-        shown.append(secret.group(1) + HIDDEN if secret else _argument(argument, joined))
+        text = secret.group(1) + HIDDEN if secret else _argument(argument, joined)
+        shown.append(_AT_HOST.sub(_user, text) if remote else text)
         user_next = bool(_USER_OPTION.fullmatch(argument))
         # The program may stand behind others: sudo, env, timeout 5.
         name = posixpath.basename(argument)
+        remote = remote or name in _REMOTE
         if name in _JOINED or name in _APART:
             program, joined, apart = name, _JOINED.get(name, ""), _APART.get(name, ())
         elif name in _LOGIN and "login" in arguments[position:]:
@@ -179,7 +228,7 @@ def _argument(argument: str, joined: str) -> str:
     shown = _OPENSSL_PASS.sub(rf"\1{HIDDEN}", shown)
     shown = _URL.sub(rf"\1{HIDDEN}@", shown)
     shown = _USER_INSIDE.sub(rf"\1{HIDDEN}", shown)
-    shown = _HOME_INSIDE.sub(r"\1USER", shown)
+    shown = _VARIABLE.sub(_user, _TILDE.sub(_user, _PLACE_INSIDE.sub(_user, _HOME_INSIDE.sub(_user, shown))))
     return _ROOT_INSIDE.sub("/home/ROOT", shown)
 
 
@@ -215,7 +264,12 @@ def redact(private: dict[str, tuple[tuple[str, str], ...]]) -> Callable[[Event],
 
 def _word_hider(words: Sequence[str]) -> Callable[[str], str]:
     found = re.compile("|".join(map(re.escape, sorted(words, key=len, reverse=True))), re.IGNORECASE)
-    return lambda text: found.sub(HIDDEN, text)
+
+    def hide(text: str) -> str:
+        # Whatever its case, it is the same word.
+        return found.sub(lambda word: pseudonym(_Names.key, WORD, word.group().lower()) if _Names.key else HIDDEN, text)
+
+    return hide
 
 
 def text_redactor(*, redact: bool, words: Sequence[str]) -> Callable[[str], str]:

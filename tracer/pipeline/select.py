@@ -14,16 +14,9 @@ from typing import TYPE_CHECKING, Callable
 from tracer.errors import TracerError, UsageError
 from tracer.known import Known
 from tracer.model import KINDS
+from tracer.pipeline.doubts import doubts
 from tracer.pipeline.filters import Filter, only_cgroup
-from tracer.pipeline.patterns import (
-    NAME_SIZE,
-    is_pattern,
-    match_container,
-    match_file,
-    match_library,
-    match_name,
-    why_no_file,
-)
+from tracer.pipeline.patterns import is_pattern, match_container, match_file, match_library, match_name
 from tracer.proc import find
 from tracer.settings import Settings
 
@@ -77,7 +70,7 @@ class Selection:
             uid=options.uid[0] if len(options.uid) == 1 else None,
             cgroup=self._cgroups[0] if len(self._cgroups) == 1 else "",
         )
-        self._doubt()
+        self.doubts += doubts(options)
 
     def _limit_kinds(self, option: str, values: Sequence[str], fits: Callable[[EventKind], bool]) -> None:
         if values:
@@ -103,16 +96,6 @@ class Selection:
 
     def _kernel_has_name(self) -> bool:
         return len(self._names) == 1 and not is_pattern(self._options.name[0])
-
-    def _doubt(self) -> None:
-        options = self._options
-        for name in options.name:
-            if len(os.fsencode(name)) > NAME_SIZE and not is_pattern(name):
-                self.doubts.append(f"--name {name} can match nothing: no thread has a name of more than 15 bytes")
-        for pattern in options.file:
-            reason = why_no_file(pattern)
-            if reason:
-                self.doubts.append(f"--file {pattern}: {reason}")
 
     # The stages.
 

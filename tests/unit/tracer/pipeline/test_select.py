@@ -82,13 +82,43 @@ def test_library_filter_keeps_libraries_only():
     [
         (["-F", "*.pem", "-l", "ssl"], "--library can match nothing here"),
         (["-n", "a-name-of-16-byte"], "no thread has a name of more than 15 bytes"),
-        (["-F", "*.log"], "no such file is reported"),
+        (["-n", "a-name-of-16-byte*"], "no thread has a name of more than 15 bytes"),
+        (["-n", "[ab]*fourteen-more-[c]?"], "no thread has a name of more than 15 bytes"),
+        (["-F", "*.log"], "outside directories of cryptography"),
+        (["-F", "/srv/*.log"], "neither its name nor its directory"),
+        (["-F", "/bin/sh"], "it is a file"),
+        (["-l", "libfoo"], "the catalog has no library of such a name"),
+        (["-l", "libfoo.so.3"], "the catalog has no library of such a name"),
+        (["-l", "libfoo*"], "the catalog has no library of such a name"),
+        (["--container", "/docker/3f"], "ids of containers"),
     ],
 )
 def test_filter_that_can_never_match_is_doubted(arguments, words):
     """Before somebody waits for nothing."""
     (doubt,) = selection(*arguments).doubts
     assert words in doubt
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["-n", "[abcdefghijklm]*"],
+        ["-n", "fifteen-bytes-1*"],
+        ["-l", "ssl"],
+        ["-l", "libssl.so.3"],
+        ["-l", "libss*"],
+        ["-l", "/opt/libfoo/*"],
+        ["-l", "node"],
+        ["-l", "libcrypto-1a2b3c4d.so.3"],
+        ["--container", "3f2a*"],
+        ["--container", "my.web-1"],
+        ["-F", "/etc/ssl/openssl.cnf"],
+        ["-F", "/bin/sh-that-is-not-there"],
+    ],
+)
+def test_filter_that_can_match_is_not_doubted(arguments):
+    """A warning that is wrong makes people overlook the next one."""
+    assert selection(*arguments).doubts == []
 
 
 def test_file_filter_of_a_command_about_libraries_is_doubted():
