@@ -31,6 +31,7 @@ from tracer.proc import capabilities
 from tracer.proc.table import ProcessTable
 from tracer.proc.target import Targets, in_pid_namespace
 from tracer.proc.tree import descendants
+from tracer.service import Service
 from tracer.sinks import is_document
 from tracer.sinks.output import open_output
 from tracer.sinks.recording import recording
@@ -124,6 +125,7 @@ class Session:
         self._whole_tree = whole_tree and bool(self._settings.tree)
         self._view = view or View()
         self._terminal = has_terminal()
+        self._service = Service(options, log)
 
     def run(self) -> int:
         """Trace until it is time to end; returns the exit code.
@@ -141,13 +143,15 @@ class Session:
             Targets(selection.roots, tree=self._whole_tree) as target,
             open_output(options.output, self._is_over, document=document) as output,
             recording(options.record, view.make_sink(options, output)) as sink,
+            self._service,
         ):
             self._stop.reopens = output.is_file
+            counting = self._service.begin(manager, output, sink)
             manager.load_programs()
             if not self._stop.requested:
                 manager.attach_programs()
-                self._limit()
-                self._run(manager, sink, target, output)
+                self._limit(manager)
+                self._run(manager, counting, target, output)
         return self._stop.exit_code
 
     def _explain_pids(self) -> None:
@@ -158,7 +162,7 @@ class Session:
             raise TracerError(f"--pid {self._selection.roots[0]}: {what}", hint=hint)
         self._log.warning(f"{what}: exe may be missing, and this program's own files are shown", hint=hint)
 
-    def _limit(self) -> None:
+    def _limit(self, manager: EbpfManager) -> None:
         """Take precedence over what is watched, and give up what nobody needs any more."""
         try:
             os.setpriority(os.PRIO_PROCESS, 0, min(os.getpriority(os.PRIO_PROCESS, 0), NICE))
@@ -166,6 +170,9 @@ class Session:
             pass  # then it has to do without
         for loss in capabilities.lacks(capabilities.effective()):
             self._log.warning(loss)
+        self._service.attached(manager)
+        if self._service.dropped:
+            return
         try:
             pybpfload.limit_capabilities(capabilities.KEPT)
         except BpfError as error:
@@ -198,6 +205,7 @@ class Session:
 
     def _trace(self, manager: EbpfManager, stages: Stages, sink: Sink, target: Targets, output: Output) -> None:
         while not self._is_over():
+            self._service.beat()
             events = manager.poll_events()
             if self._stop.reopen:
                 self._reopen(output)
