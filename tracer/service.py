@@ -9,6 +9,7 @@ and counters can be read, without any capability (tried on 6.18). Kernels that w
 from __future__ import annotations
 
 import os
+import time
 from importlib import import_module
 from pkgutil import walk_packages
 from typing import TYPE_CHECKING
@@ -51,6 +52,7 @@ class Service:
         self._address: tuple[str, int] | tuple[()] = getattr(options, "metrics", ())
         self._metrics: Metrics | None = None
         self._server: Server | None = None
+        self._systemd = Systemd.found()
         if self._user:
             check_user(self._user)
 
@@ -77,6 +79,8 @@ class Service:
             self._metrics.attached(manager.states)
             self._server.start()
             self._log.note(f"metrics and health at {self._server.url}")
+        if self._systemd:
+            self._systemd.say("READY=1")
 
     @property
     def dropped(self) -> bool:
@@ -87,6 +91,8 @@ class Service:
         """The loop has gone round."""
         if self._metrics:
             self._metrics.beat()
+        if self._systemd:
+            self._systemd.beat()
 
     def __enter__(self) -> Service:
         return self
@@ -96,6 +102,9 @@ class Service:
             self._metrics.ended()
         if self._server:
             self._server.stop()
+        if self._systemd:
+            self._systemd.say("STOPPING=1")
+            self._systemd.close()
 
     def _drop(self, manager: EbpfManager, uid: int, gid: int) -> None:
         import_all()
@@ -108,6 +117,50 @@ class Service:
         pybpfload.change_user(uid, gid, keep=keep)
         left = "CAP_BPF alone, which this kernel wants for the counters" if keep else "no privilege"
         self._log.note(f"runs as uid {uid}, gid {gid} with {left}")
+
+
+class Systemd:
+    """Tells systemd how the service is doing: sd_notify(3).
+
+    Args:
+        path: of the socket; one that begins with @ has no file.
+        watchdog_s: after so long without a word we would be restarted; 0 for never.
+    """
+
+    def __init__(self, path: str, watchdog_s: float) -> None:
+        self._path = "\0" + path[1:] if path.startswith("@") else path
+        self._every_s = watchdog_s / 3
+        self._next = 0.0
+        import socket
+
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        self._socket.setblocking(False)
+
+    @classmethod
+    def found(cls) -> Systemd | None:
+        """The one that started us, if it wants to know. What we start does not inherit the way there."""
+        path = os.environ.pop("NOTIFY_SOCKET", "")
+        microseconds, pid = os.environ.pop("WATCHDOG_USEC", ""), os.environ.pop("WATCHDOG_PID", "")
+        ours = microseconds.isdigit() and pid in {"", str(os.getpid())}
+        return cls(path, int(microseconds) / 1e6 if ours else 0.0) if path else None
+
+    def say(self, text: str) -> None:
+        """One word; nobody has to hear it."""
+        try:
+            self._socket.sendto(text.encode(), self._path)
+        except OSError:
+            pass
+
+    def close(self) -> None:
+        """No more to say."""
+        self._socket.close()
+
+    def beat(self) -> None:
+        """The loop has gone round."""
+        now = time.monotonic()
+        if self._every_s and now >= self._next:
+            self._next = now + self._every_s
+            self.say("WATCHDOG=1")
 
 
 def check_user(user: tuple[int, int]) -> None:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import pybpfload
 from pybpfload.errors import BpfError
-from tracer.errors import ReaderGoneError, TracerError
+from tracer.errors import ReaderGoneError
 from tracer.manager import BATCH, EbpfManager
 from tracer.pipeline import build_known, build_pipeline, run_pipeline
 from tracer.present import PRESENT, PRIVATE
@@ -29,7 +29,7 @@ from tracer.probes import PROBES
 from tracer.probes.process_exec import PROCESS_EXEC
 from tracer.proc import capabilities
 from tracer.proc.table import ProcessTable
-from tracer.proc.target import Targets, in_pid_namespace
+from tracer.proc.target import Targets
 from tracer.proc.tree import descendants
 from tracer.service import Service
 from tracer.sinks import is_document
@@ -134,8 +134,8 @@ class Session:
             TracerError: with the exit code that fits.
         """
         options, view, selection = self._options, self._view, self._selection
-        if in_pid_namespace():
-            self._explain_pids()
+        if self._settings.pid_ns:
+            self._log.note("only processes of this container or pod are shown, by the ids that they have here")
         selection.warn(self._log.warning)
         document = view.document or is_document(options.format)
         with (
@@ -153,14 +153,6 @@ class Session:
                 self._limit(manager)
                 self._run(manager, counting, target, output)
         return self._stop.exit_code
-
-    def _explain_pids(self) -> None:
-        """The kernel tells pids of its own, first namespace; in another one they are not what anybody means."""
-        what = "this process has a PID namespace of its own, and the kernel tells the host's pids"
-        hint = "run in the host's PID namespace: hostPID: true, --pid=host"
-        if self._selection.roots:
-            raise TracerError(f"--pid {self._selection.roots[0]}: {what}", hint=hint)
-        self._log.warning(f"{what}: exe may be missing, and this program's own files are shown", hint=hint)
 
     def _limit(self, manager: EbpfManager) -> None:
         """Take precedence over what is watched, and give up what nobody needs any more."""

@@ -36,7 +36,8 @@ enum ct_kind {
 #define CT_ASKED_SIZE 256
 
 typedef __u64 ct_boot_ns; /* nanoseconds since boot, with the time asleep (CLOCK_BOOTTIME) */
-typedef __u32 ct_pid; /* as the initial pid namespace has it */
+typedef __u32 ct_pid; /* as the tracer's own pid namespace has it; 0 = it is not in there */
+typedef __u32 ct_host_pid; /* as the initial pid namespace has it */
 typedef __u32 ct_uid; /* real id, as the initial user namespace has it */
 typedef __u32 ct_gid;
 typedef __u64 ct_cgroup; /* id of a cgroup v2: the inode number of its directory */
@@ -75,6 +76,8 @@ struct ct_header {
 	ct_uid uid;
 	ct_gid gid;
 	ct_comm comm;
+	ct_host_pid host_pid;
+	__u32 header_pad;
 };
 
 struct ct_file_open {

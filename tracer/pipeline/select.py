@@ -25,6 +25,7 @@ from tracer.pipeline.patterns import (
     why_no_file,
 )
 from tracer.proc import find
+from tracer.proc.target import pid_namespace
 from tracer.settings import Settings
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ class Selection:
             name=options.name[0] if self._kernel_has_name() else "",
             uid=options.uid[0] if len(options.uid) == 1 else None,
             cgroup=self._cgroups[0] if len(self._cgroups) == 1 else "",
+            pid_ns=pid_namespace(),
             token=getattr(options, "token_fs", ""),
         )
         self._doubt()
