@@ -26,7 +26,7 @@ int BPF_PROG(on_sched_process_fork, struct task_struct *parent, struct task_stru
 		return 0;
 
 	fork = &event->process_fork;
-	fork->child = child->tgid;
+	fork->child = process_id(child);
 	fork->child_start_time = child->start_boottime;
 	fork->pad = 0;
 	fill_header(&event->header, CT_PROCESS_FORK);

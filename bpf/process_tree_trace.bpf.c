@@ -15,26 +15,52 @@
 /* Children that found no room in the map, and so are not seen. */
 __u64 not_followed;
 
+/*
+ * A process that is being freed has no number in its namespace any more. So `traced` also has, by the number
+ * of the host and this bit, which one it was. No pid is that large.
+ */
+#define HOST 0x80000000
+
+static __always_inline void remember_host(__u32 host, __u32 tgid)
+{
+	host |= HOST;
+	bpf_map_update_elem(&traced, &host, &tgid, BPF_ANY);
+}
+
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(on_sched_process_fork, struct task_struct *parent, struct task_struct *child)
 {
-	__u32 tgid = parent->tgid, child_tgid = child->tgid, follow = 1;
+	__u32 tgid, child_tgid, follow = 1;
 
 	/* A thread is part of its process. */
-	if (tgid == child_tgid || !bpf_map_lookup_elem(&traced, &tgid))
+	if (parent->tgid == child->tgid)
 		return 0;
+	tgid = process_id(parent);
+	if (!bpf_map_lookup_elem(&traced, &tgid))
+		return 0;
+	child_tgid = process_id(child);
 	if (bpf_map_update_elem(&traced, &child_tgid, &follow, BPF_ANY))
 		__sync_fetch_and_add(&not_followed, 1);
+	else if (targ_pid_ns)
+		remember_host(child->tgid, child_tgid);
 	return 0;
 }
 
 SEC("tp_btf/sched_process_free")
 int BPF_PROG(on_sched_process_free, struct task_struct *task)
 {
-	__u32 tgid = task->tgid;
+	__u32 tgid = task->tgid, host = task->tgid | HOST, *found;
 
-	if (task->pid == tgid)
-		bpf_map_delete_elem(&traced, &tgid);
+	if (task->pid != task->tgid)
+		return 0;
+	if (targ_pid_ns) {
+		found = bpf_map_lookup_elem(&traced, &host);
+		if (!found)
+			return 0;
+		tgid = *found;
+		bpf_map_delete_elem(&traced, &host);
+	}
+	bpf_map_delete_elem(&traced, &tgid);
 	return 0;
 }
 

@@ -30,7 +30,9 @@ from pybpfload._version import __version__
 TYPE_CHECKING = False  # as typing has it: importing typing takes longer than all else here
 
 if TYPE_CHECKING:
+    from pybpfload._sys.caps import change_user as change_user
     from pybpfload._sys.caps import limit_capabilities as limit_capabilities
+    from pybpfload._sys.caps import without_capabilities as without_capabilities
     from pybpfload.btf.layout import RecordLayout as RecordLayout
     from pybpfload.btf.record import RecordReader as RecordReader
     from pybpfload.events import EventReader as EventReader
@@ -137,6 +139,7 @@ _EXPORTS = {
     "attach_uprobe_multi": "links.uprobe",
     "attach_usdt": "links.usdt",
     "attach_xdp": "links.net",
+    "change_user": "_sys.caps",
     "create_map": "maps.create",
     "forget_kernel_btf": "targets",
     "kernel_btf": "targets",
@@ -151,6 +154,7 @@ _EXPORTS = {
     "open_program": "progs.program",
     "read_btf": "targets",
     "read_object": "objectspec",
+    "without_capabilities": "_sys.caps",
 }
 
 __all__ = [
@@ -200,6 +204,7 @@ __all__ = [
     "attach_uprobe_multi",
     "attach_usdt",
     "attach_xdp",
+    "change_user",
     "create_map",
     "forget_kernel_btf",
     "kernel_btf",
@@ -214,6 +219,7 @@ __all__ = [
     "open_program",
     "read_btf",
     "read_object",
+    "without_capabilities",
 ]
 
 

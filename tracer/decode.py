@@ -175,6 +175,7 @@ class Semantic(NamedTuple):
 SEMANTICS = {
     "ct_boot_ns": Semantic(),
     "ct_pid": Semantic(),
+    "ct_host_pid": Semantic(),
     "ct_uid": Semantic(),
     "ct_gid": Semantic(),
     "ct_cgroup": Semantic(),

@@ -20,7 +20,7 @@ from tracer.manager import EbpfManager
 from tracer.objects import architecture
 from tracer.probes import PROBES
 from tracer.proc import capabilities, find
-from tracer.proc.target import in_pid_namespace
+from tracer.proc.target import pid_namespace
 from tracer.settings import Settings
 
 if TYPE_CHECKING:
@@ -116,8 +116,9 @@ def _seccomp() -> Check:
 
 
 def _pid_namespace() -> Check:
-    if in_pid_namespace():
-        return Check("pid_namespace", False, False, "one of its own", "run with the host's: hostPID: true, --pid=host")
+    if pid_namespace():
+        remedy = "to see all processes of the host, run with its ids: hostPID: true, --pid=host"
+        return Check("pid_namespace", False, False, "one of its own: only processes in it are shown", remedy)
     return Check("pid_namespace", True, False, "that of the host")
 
 
@@ -143,7 +144,7 @@ def probe_states() -> list[ProbeState]:
         TracerError: none can be tried.
     """
     own = os.getpid()
-    settings = Settings(own_pid=own, pid=own, tree=(own,))
+    settings = Settings(own_pid=own, pid=own, tree=(own,), pid_ns=pid_namespace())
     with EbpfManager.create(PROBES, settings, Log(WARNINGS, io.StringIO())) as manager:
         try:
             manager.load_programs()

@@ -13,6 +13,7 @@ Names from files and processes may be hostile, so nothing unprintable leaves thi
 
 from __future__ import annotations
 
+import os
 import sys
 
 TYPE_CHECKING = False
@@ -23,12 +24,24 @@ PROGRAM = "crypto-tracer"
 
 ERRORS, WARNINGS, NOTES, DETAILS = range(4)
 
+# What sd-daemon(3) has in front of a line for the journal, which takes it away.
+JOURNAL = ("<3>", "<4>", "<6>", "<7>")
+
 
 def printable(text: str) -> str:
     """The text with every character that could move a terminal's cursor as an escape sequence."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def is_journal() -> bool:
+    """Whether stderr is the journal's: systemd says which file that is."""
+    try:
+        found = os.fstat(2)
+    except OSError:
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
 
 
 class Log:
@@ -68,8 +81,9 @@ class Log:
         if hint:
             more.append("hint: " + hint)
         lines = [f"{PROGRAM}: {printable(first)}", *(f"  {printable(line)}" for line in more)]
+        before = JOURNAL[level] if self._stream is None and is_journal() else ""
         try:
-            stream.write("\n".join(lines) + "\n")
+            stream.write("".join(f"{before}{line}\n" for line in lines))
             stream.flush()
         except OSError:
             pass  # nobody reads stderr any more, and there is no other place to say so

@@ -101,7 +101,7 @@ class EbpfManager:
             KernelError: the kernel has no BTF.
         """
         lacking = capabilities.missing(capabilities.effective())
-        if lacking:
+        if lacking and not settings.token:
             message, hint = capabilities.explain(lacking)
             raise NoPrivilegeError(message, hint=hint)
         try:
@@ -190,7 +190,7 @@ class EbpfManager:
         except KeyError as error:
             raise LoadError(f"object {spec.name} is not that of this probe: {error.args[0]}") from error
         shared = {name: each for name, each in self._shared.items() if name in spec.maps}
-        obj = pybpfload.load(spec, maps=shared, kernel_btf=kernel_btf())
+        obj = pybpfload.load(spec, maps=shared, kernel_btf=kernel_btf(), token=self._settings.token or None)
         try:
             probe.targets(obj.maps)
             if not self._ring and probe.sends:
@@ -344,6 +344,11 @@ class EbpfManager:
             not_followed=sum(each.probe.losses(each.context) for each in self._loaded),
             by_kind=kinds,
         )
+        return self._stats
+
+    @property
+    def last_stats(self) -> Stats:
+        """The same as it was when somebody looked last: about once a second, by itself. Other threads may ask."""
         return self._stats
 
     def _warn_of_losses(self) -> None:

@@ -12,6 +12,7 @@ a field of the event: one of the record as the C struct names it, or one that a 
 `<array>_cut`      by decode: whether the kernel sent only the beginning
 `exe`              by enrich: executable of the process, or None
 `container`        by enrich: id of the container, or None
+`pod` ...          by enrich: uid and name of the pod, name of the container in it, or None
 `file_type`        by classify
 `library_name` ... by classify and enrich: what is known of a library
 =================  =====================================================
@@ -159,6 +160,10 @@ COMMON = (
 PLACE = (
     Column("cgroup", INTEGER, "Id of the process's control group: the inode number of its directory in cgroup v2."),
     Column("container", STRING, "Id of the container that the process runs in, or null.", nullable=True),
+    Column("host_pid", INTEGER, "Process id as the host has it: another one if `pid` is that of a pod.", nullable=True),
+    Column("pod", STRING, "Uid of the Kubernetes pod, or null.", nullable=True),
+    Column("pod_name", STRING, "Namespace and name of the pod, as the node knows it: ``shop/cart``.", nullable=True),
+    Column("container_name", STRING, "Name of the container in its pod, as the node knows it.", nullable=True),
 )
 FILE = (
     Column("inode", INTEGER, "Inode number of the file; null if it was not opened.", show=known, nullable=True),

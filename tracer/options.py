@@ -19,12 +19,15 @@ if TYPE_CHECKING:
 # The highest pid there can be: PID_MAX_LIMIT in include/linux/threads.h. The highest uid means "none".
 HIGHEST_PID = 1 << 22
 HIGHEST_UID = (1 << 32) - 2
+HIGHEST_PORT = (1 << 16) - 1
+LOOPBACK = "127.0.0.1"
 
 # What an option is for; the help has them in this order.
 FILTERS = "filters (all have to match; several values of one are alternatives)"
 OUTPUT = "output"
+SERVICE = "service"
 GENERAL = "general"
-GROUPS = (FILTERS, OUTPUT, GENERAL)
+GROUPS = (FILTERS, OUTPUT, SERVICE, GENERAL)
 
 
 def seconds(text: str) -> float:
@@ -71,6 +74,40 @@ def pattern(text: str) -> list[str]:
     if not text or "\0" in text:
         raise argparse.ArgumentTypeError(f"{text!r}: expected a name or a pattern")
     return [text]
+
+
+def address(text: str) -> tuple[str, int]:
+    """Where to listen: ``HOST:PORT``, ``[IPv6]:PORT``, or ``PORT`` of this host alone; the first two as numbers."""
+    host, _, port = text.rpartition(":")
+    host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if not (port.isascii() and port.isdigit() and int(port) <= HIGHEST_PORT):
+        raise argparse.ArgumentTypeError(f"`{text}`: expected an address and a port: 127.0.0.1:9477")
+    import socket
+
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            socket.inet_pton(family, host or LOOPBACK)
+        except (OSError, ValueError):
+            continue
+        return host or LOOPBACK, int(port)
+    raise argparse.ArgumentTypeError(f"`{text}`: expected an address in numbers: 127.0.0.1:9477, or [::1]:9477")
+
+
+def user_of(text: str) -> tuple[int, int]:
+    """User and group to become: a name, a number, or both numbers as ``UID:GID``."""
+    user, colon, group = text.partition(":")
+    numbers = [int(part) if part.isascii() and part.isdigit() else -1 for part in (user, group)]
+    if colon and all(0 <= number <= HIGHEST_UID for number in numbers):
+        return numbers[0], numbers[1]
+    import pwd
+
+    try:
+        found = pwd.getpwnam(user) if numbers[0] < 0 else pwd.getpwuid(numbers[0])
+    except (KeyError, ValueError, OverflowError):
+        found = None
+    if colon or found is None:
+        raise argparse.ArgumentTypeError(f"`{text}`: expected the name of a user, or two numbers UID:GID") from None
+    return found.pw_uid, found.pw_gid
 
 
 class Extend(argparse.Action):
@@ -121,7 +158,7 @@ class Option:
     @property
     def many(self) -> bool:
         """Whether it can be given several times."""
-        return isinstance(self.default, tuple)
+        return self.group == FILTERS and isinstance(self.default, tuple)
 
     def add_to(self, parser: argparse._ActionsContainer) -> argparse.Action:
         """Make the parser know it. An option that is not given sets nothing."""
@@ -203,6 +240,31 @@ ROWS = (
         file=True,
     ),
     Option(
+        ("--metrics",),
+        "serve OpenMetrics and health at this address: 127.0.0.1:9477",
+        group=SERVICE,
+        default=(),
+        convert=address,
+        metavar="ADDR",
+    ),
+    Option(
+        ("--user",),
+        "become this user once all is attached, with no privilege left",
+        group=SERVICE,
+        default=(),
+        convert=user_of,
+        metavar="USER",
+    ),
+    Option(
+        ("--token-fs",),
+        "use the BPF token of this bpffs instead of capabilities",
+        group=SERVICE,
+        default="",
+        convert=str,
+        metavar="DIR",
+        file=True,
+    ),
+    Option(
         ("-d", "--duration"),
         "end after so many seconds; 0: at Ctrl-C",
         group=GENERAL,
@@ -229,6 +291,7 @@ OPTIONS = {row.name: row for row in ROWS}
 TALK = ("verbose", "quiet")
 WATCH = ("pid", "name", "library", "file", "uid", "cgroup", "container", "follow_children")
 SHOW = ("output", "format", "no_redact", "pseudonyms")
+SERVE = ("metrics", "user", "token_fs")
 
 
 def defaults(names: tuple[str, ...], own: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from tracer.errors import TracerError
 from tracer.model import KIND_BY_NAME, Event
 from tracer.proc import facts, find, reader
 from tracer.proc.libfile import LibraryFiles
+from tracer.proc.pods import PodNames, PodTable
+from tracer.proc.target import pid_namespace
 
 PRESENT = "lib_present"
 
@@ -26,7 +28,7 @@ def present_libraries(pids: Iterable[int] | None = None) -> Iterator[Event]:
         pids: of the processes to look at; all if None.
     """
     kind = KIND_BY_NAME[PRESENT]
-    files, mount = LibraryFiles(), find.cgroup_mount()
+    files, pods, mount, inside = LibraryFiles(), PodTable(), find.cgroup_mount(), pid_namespace()
     for pid in sorted(reader.running() if pids is None else pids):
         try:
             loaded = facts.libraries(pid)
@@ -36,6 +38,7 @@ def present_libraries(pids: Iterable[int] | None = None) -> Iterator[Event]:
         except TracerError:
             continue  # it has ended, or we may not look
         cgroup = _cgroup(pid, mount)
+        names = pods.find(who.container, who.pod) if who.container and who.pod else PodNames()
         for mapping, library in loaded:
             device = f"{mapping.device[0]}:{mapping.device[1]}"
             told = files.describe(pid, mapping.path, device, mapping.inode, library.family)
@@ -63,6 +66,10 @@ def present_libraries(pids: Iterable[int] | None = None) -> Iterator[Event]:
                     "mode": _mode(pid, mapping.path),
                     "cgroup": cgroup,
                     "container": who.container,
+                    "host_pid": None if inside else pid,
+                    "pod": who.pod,
+                    "pod_name": names.pod or None,
+                    "container_name": names.container or None,
                 },
             )
 

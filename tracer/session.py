@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import pybpfload
 from pybpfload.errors import BpfError
-from tracer.errors import ReaderGoneError, TracerError
+from tracer.errors import ReaderGoneError
 from tracer.manager import EbpfManager
 from tracer.pause import Pause
 from tracer.pipeline import build_known, build_pipeline
@@ -30,8 +30,9 @@ from tracer.probes import PROBES
 from tracer.probes.process_exec import PROCESS_EXEC
 from tracer.proc import capabilities
 from tracer.proc.table import ProcessTable
-from tracer.proc.target import Targets, in_pid_namespace
+from tracer.proc.target import Targets
 from tracer.proc.tree import descendants
+from tracer.service import Service
 from tracer.sinks import is_document
 from tracer.sinks.output import open_output
 from tracer.sinks.recording import Recording
@@ -120,6 +121,7 @@ class Session:
         self._whole_tree = whole_tree and bool(self._settings.tree)
         self._view = view or View()
         self._terminal = has_terminal()
+        self._service = Service(options, log)
 
     def run(self) -> int:
         """Trace until it is time to end; returns the exit code.
@@ -128,8 +130,8 @@ class Session:
             TracerError: with the exit code that fits.
         """
         options, view, selection = self._options, self._view, self._selection
-        if in_pid_namespace():
-            self._explain_pids()
+        if self._settings.pid_ns:
+            self._log.note("only processes of this container or pod are shown, by the ids that they have here")
         selection.warn(self._log.warning)
         document = view.document or is_document(options.format)
         with (
@@ -137,15 +139,17 @@ class Session:
             Targets(selection.roots, tree=self._whole_tree) as target,
             open_output(options.output, self._is_over, document=document) as output,
             self._make_sink(output) as sink,
+            self._service,
         ):
             self._stop.reopens = output.is_file
+            counting = self._service.begin(manager, output, sink)
             manager.load_programs()
             if not self._stop.requested:
                 manager.attach_programs()
-                self._limit()
+                self._limit(manager)
                 if isinstance(sink, Recording) and manager.decoder:
                     sink.describe(manager.decoder)
-                self._run(manager, sink, target, output)
+                self._run(manager, counting, target, output)
         return self._stop.exit_code
 
     def _make_sink(self, output: Output) -> Sink:
@@ -154,15 +158,7 @@ class Session:
         path, redacted = self._options.record, self._settings.redact
         return Recording(path, sink, redacted=redacted) if path else sink
 
-    def _explain_pids(self) -> None:
-        """The kernel tells pids of its own, first namespace; in another one they are not what anybody means."""
-        what = "this process has a PID namespace of its own, and the kernel tells the host's pids"
-        hint = "run in the host's PID namespace: hostPID: true, --pid=host"
-        if self._selection.roots:
-            raise TracerError(f"--pid {self._selection.roots[0]}: {what}", hint=hint)
-        self._log.warning(f"{what}: exe may be missing, and this program's own files are shown", hint=hint)
-
-    def _limit(self) -> None:
+    def _limit(self, manager: EbpfManager) -> None:
         """Take precedence over what is watched, and give up what nobody needs any more."""
         try:
             os.setpriority(os.PRIO_PROCESS, 0, min(os.getpriority(os.PRIO_PROCESS, 0), NICE))
@@ -170,6 +166,9 @@ class Session:
             pass  # then it has to do without
         for loss in capabilities.lacks(capabilities.effective()):
             self._log.warning(loss)
+        self._service.attached(manager)
+        if self._service.dropped:
+            return
         try:
             pybpfload.limit_capabilities(capabilities.KEPT)
         except BpfError as error:
@@ -212,6 +211,7 @@ class Session:
     def _trace(self, manager: EbpfManager, stream: Stream, sink: Sink, target: Targets, output: Output) -> None:
         with Pause(manager.ring_fd) as pause:
             while not self._is_over():
+                self._service.beat()
                 rows, due = manager.poll_rows(), manager.due()
                 if self._stop.reopen:
                     self._reopen(output)

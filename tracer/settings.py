@@ -17,6 +17,9 @@ class Settings(NamedTuple):
         name: what the name of the thread has to contain, the case of A to Z aside, or "".
         uid: the only real user id to watch, as the host has it, or None for all.
         cgroup: directory of a cgroup v2, to watch what runs in it or below, or "".
+        pid_ns: the PID namespace whose ids are meant, by its inode number, and outside of which nothing is reported; 0
+            for that of the host.
+        token: directory of a bpffs whose token stands for capabilities, or "".
     """
 
     own_pid: int
@@ -26,3 +29,5 @@ class Settings(NamedTuple):
     name: str = ""
     uid: int | None = None
     cgroup: str = ""
+    token: str = ""
+    pid_ns: int = 0

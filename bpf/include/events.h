@@ -41,7 +41,8 @@ enum ct_kind {
 #define CT_ALG_NAME_SIZE 64
 
 typedef __u64 ct_boot_ns; /* nanoseconds since boot, with the time asleep (CLOCK_BOOTTIME) */
-typedef __u32 ct_pid; /* as the initial pid namespace has it */
+typedef __u32 ct_pid; /* as the tracer's own pid namespace has it; 0 = it is not in there */
+typedef __u32 ct_host_pid; /* as the initial pid namespace has it */
 typedef __u32 ct_uid; /* real id, as the initial user namespace has it */
 typedef __u32 ct_gid;
 typedef __u64 ct_cgroup; /* id of a cgroup v2: the inode number of its directory */
@@ -80,6 +81,8 @@ struct ct_header {
 	ct_uid uid;
 	ct_gid gid;
 	ct_comm comm;
+	ct_host_pid host_pid;
+	__u32 header_pad;
 };
 
 struct ct_file_open {

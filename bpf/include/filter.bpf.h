@@ -13,6 +13,7 @@
 #include "events.h"
 #include "kernel.h"
 #include "bytes.bpf.h"
+#include "pids.bpf.h"
 
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
@@ -73,9 +74,14 @@ static __always_inline bool has_name(void)
 	return contains_name(comm);
 }
 
-/* About the current task; `tgid` is that of its process. */
+/* About the current task; `tgid` is that of its process, as the first namespace has it. */
 static __always_inline bool is_traced(__u32 tgid)
 {
+	if (targ_pid_ns) {
+		tgid = process_id((struct task_struct *)bpf_get_current_task());
+		if (!tgid)
+			return false;
+	}
 	if (targ_tgid && tgid != targ_tgid)
 		return false;
 	if (tgid == targ_self)

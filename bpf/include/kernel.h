@@ -105,8 +105,30 @@ struct mm_struct {
 	unsigned long arg_end;
 } __relocated;
 
+struct ns_common {
+	unsigned int inum;
+} __relocated;
+
+struct pid_namespace {
+	struct ns_common ns;
+} __relocated;
+
+struct upid {
+	int nr;
+	struct pid_namespace *ns;
+} __relocated;
+
+/* The same process has a number in each namespace from the first one down to its own. */
+struct pid {
+	unsigned int level;
+	struct upid numbers[1];
+} __relocated;
+
+#define PIDTYPE_TGID 1 /* include/linux/pid_types.h */
+
 struct signal_struct {
 	atomic_t live;
+	struct pid *pids[4];
 	int group_exit_code;
 	unsigned int flags;
 } __relocated;
@@ -136,10 +158,6 @@ struct css_set {
 	struct cgroup *dfl_cgrp;
 } __relocated;
 
-struct ns_common {
-	__u32 inum;
-} __relocated;
-
 struct net {
 	struct ns_common ns;
 } __relocated;
@@ -154,6 +172,7 @@ struct task_struct {
 	int exit_code;
 	__s32 pid;
 	__s32 tgid;
+	struct pid *thread_pid;
 	struct task_struct *real_parent;
 	struct task_struct *group_leader;
 	__u64 start_boottime;

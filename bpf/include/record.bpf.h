@@ -31,6 +31,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "core_fixes.bpf.h"
+#include "pids.bpf.h"
 
 /*
  * Tells user space which type the records of a map have. clang writes BTF only for types that
@@ -113,9 +114,11 @@ static __always_inline void fill_header(struct ct_header *header, enum ct_kind k
 	header->start_time = BPF_CORE_READ(task, group_leader, start_boottime);
 	header->cgroup = bpf_get_current_cgroup_id();
 	header->kind = kind;
-	header->pid = pid_tgid >> 32;
-	header->tid = pid_tgid;
-	header->ppid = BPF_CORE_READ(task, real_parent, tgid);
+	header->host_pid = pid_tgid >> 32;
+	header->pid = targ_pid_ns ? process_id(task) : pid_tgid >> 32;
+	header->tid = targ_pid_ns ? thread_id(task) : pid_tgid;
+	header->ppid = process_id(BPF_CORE_READ(task, real_parent));
+	header->header_pad = 0;
 	header->uid = uid_gid;
 	header->gid = uid_gid >> 32;
 	get_current_comm(header->comm);

@@ -128,9 +128,11 @@ static __always_inline void read_addresses(struct __sk_buff *skb, struct ct_pack
  */
 static __always_inline bool is_traced_task(struct task_struct *task)
 {
-	__u32 tgid = BPF_CORE_READ(task, tgid);
+	__u32 tgid = process_id(task);
 	__u64 comm[2] = {};
 
+	if (!tgid)
+		return false;
 	if (targ_tgid && tgid != targ_tgid)
 		return false;
 	if (tgid == targ_self)
@@ -166,9 +168,10 @@ static __always_inline void fill_owner(struct ct_header *header, struct task_str
 {
 	header->start_time = BPF_CORE_READ(task, group_leader, start_boottime);
 	header->cgroup = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
-	header->pid = BPF_CORE_READ(task, tgid);
-	header->tid = BPF_CORE_READ(task, pid);
-	header->ppid = BPF_CORE_READ(task, real_parent, tgid);
+	header->host_pid = BPF_CORE_READ(task, tgid);
+	header->pid = process_id(task);
+	header->tid = thread_id(task);
+	header->ppid = process_id(BPF_CORE_READ(task, real_parent));
 	header->uid = BPF_CORE_READ(task, cred, uid.val);
 	header->gid = BPF_CORE_READ(task, cred, gid.val);
 	BPF_CORE_READ_INTO(&header->comm, task, comm);

@@ -22,17 +22,18 @@ class Numbers(NamedTuple):
     ioctl: int
     capget: int
     capset: int
+    prctl: int
 
 
-_GENERIC = Numbers(280, 241, 29, 90, 91)
+_GENERIC = Numbers(280, 241, 29, 90, 91, 167)
 _BY_MACHINE: dict[str, Numbers] = {
-    "x86_64": Numbers(321, 298, 16, 125, 126),
+    "x86_64": Numbers(321, 298, 16, 125, 126, 157),
     "aarch64": _GENERIC,
     "riscv64": _GENERIC,
     "loongarch64": _GENERIC,
-    "s390x": Numbers(351, 331, 54, 184, 185),
-    "ppc64le": Numbers(361, 319, 54, 183, 184),
-    "ppc64": Numbers(361, 319, 54, 183, 184),
+    "s390x": Numbers(351, 331, 54, 184, 185, 172),
+    "ppc64le": Numbers(361, 319, 54, 183, 184, 171),
+    "ppc64": Numbers(361, 319, 54, 183, 184, 171),
 }
 
 

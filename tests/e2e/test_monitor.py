@@ -82,6 +82,10 @@ def test_monitor_open_of_certificate_has_every_value(cert):
         "mode": f"{status.st_mode & 0o7777:04o}",
         "cgroup": event["cgroup"],
         "container": None,
+        "host_pid": workload.pid,
+        "pod": None,
+        "pod_name": None,
+        "container_name": None,
     }
     assert event["cgroup"] > 0
 

@@ -25,6 +25,7 @@ COMMANDS = (
     ("run", "run a command, and sum up what it and its children did"),
     ("snapshot", "sum up what runs now; needs no BPF and no privilege"),
     ("doctor", "tell what this host allows, and what would help"),
+    ("health", "ask a tracer that serves metrics whether all is well"),
     ("schema", "print the JSON Schema of all that is printed"),
     ("help", "show the help of a command"),
     ("version", "show the version, and what it runs on"),

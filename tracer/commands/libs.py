@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from tracer.commands import Command
 from tracer.commands.watching import watch
-from tracer.options import SHOW, WATCH
+from tracer.options import SERVE, SHOW, WATCH
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def run(options: Namespace, log: Log, stop: Stop) -> int:
 COMMAND = Command(
     "libs",
     description="List the crypto libraries that processes have loaded, then show those that are loaded.",
-    options=(*WATCH, *SHOW, "record", "replay", "duration", "config"),
+    options=(*WATCH, *SHOW, *SERVE, "record", "replay", "duration", "config"),
     run=run,
     examples=(
         ("sudo crypto-tracer libs -d 1", "what is loaded"),

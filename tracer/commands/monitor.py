@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from tracer.commands import Command
 from tracer.commands.watching import watch
-from tracer.options import SHOW, WATCH
+from tracer.options import SERVE, SHOW, WATCH
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def run(options: Namespace, log: Log, stop: Stop) -> int:
 COMMAND = Command(
     "monitor",
     description="Show which crypto files are opened, which crypto libraries are loaded, and which programs run.",
-    options=(*WATCH, *SHOW, "record", "replay", "duration", "config"),
+    options=(*WATCH, *SHOW, *SERVE, "record", "replay", "duration", "config"),
     run=run,
     examples=(
         ("sudo crypto-tracer monitor", "all there is, until Ctrl-C"),

@@ -18,6 +18,7 @@ from tracer.pipeline.doubts import doubts
 from tracer.pipeline.filters import Filter, only_cgroup
 from tracer.pipeline.patterns import is_pattern, match_container, match_file, match_library, match_name
 from tracer.proc import find
+from tracer.proc.target import pid_namespace
 from tracer.settings import Settings
 
 if TYPE_CHECKING:
@@ -69,6 +70,8 @@ class Selection:
             name=options.name[0] if self._kernel_has_name() else "",
             uid=options.uid[0] if len(options.uid) == 1 else None,
             cgroup=self._cgroups[0] if len(self._cgroups) == 1 else "",
+            pid_ns=pid_namespace(),
+            token=getattr(options, "token_fs", ""),
         )
         self.doubts += doubts(options)
 

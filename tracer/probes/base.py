@@ -30,6 +30,7 @@ def common_knobs(settings: Settings) -> dict[str, int]:
     low, high = int.from_bytes(name[:8], "little"), int.from_bytes(name[8:], "little")
     mask = (1 << 8 * len(name)) - 1
     return {
+        "targ_pid_ns": settings.pid_ns,
         "targ_tgid": settings.pid,
         "targ_self": settings.own_pid,
         "targ_tree": bool(settings.tree),

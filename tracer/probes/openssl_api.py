@@ -22,6 +22,7 @@ import pybpfload
 from pybpfload import kernel_btf
 from pybpfload.errors import BpfError
 from tracer.catalog.functions import FUNCTIONS, MARKERS, Function, argument, functions_of
+from tracer.catalog.libraries import find_library
 from tracer.errors import TracerError
 from tracer.model import complete
 from tracer.objects import architecture
@@ -29,6 +30,7 @@ from tracer.probes import accessors
 from tracer.probes.base import Probe
 from tracer.proc import copies
 from tracer.proc.callers import Callers
+from tracer.proc.copies import Copy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     from pybpfload import Link, Map, SymbolFile
     from tracer.model import Event
     from tracer.probes.base import Context
-    from tracer.proc.copies import Copy, FileKey, MapKey
+    from tracer.proc.copies import FileKey, MapKey
 
 # struct ct_row: its enums, and the members that say which argument it is.
 ENUMS = {"action": ("ct_action", "CT_DO_"), "text_as": ("ct_text_as", "CT_TEXT_"),
@@ -140,6 +142,12 @@ class Attacher:
         if len(self._noticed) < MAX_SEEN:
             self._noticed.add(key)
         self.look_at_process(fields["pid"])
+        if "inode" in fields and not fields["deleted"]:
+            # Without privileges the process cannot be looked at. Under that name, this host may have the same file.
+            device = tuple(int(part) for part in fields["device"].split(":"))
+            file_key = ((device[0], device[1]), fields["inode"])
+            if file_key not in self._seen:
+                self.look_at(Copy(fields["path"], find_library(fields["path"]), (fields["path"],), file_key, 0))
 
     def look_at(self, copy: Copy) -> None:
         """Attach to a file, if it is new and has functions of the catalog."""

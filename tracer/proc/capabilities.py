@@ -16,6 +16,11 @@ CAP_DAC_READ_SEARCH = 2
 CAP_SYS_PTRACE = 19
 CAP_CHECKPOINT_RESTORE = 40
 
+CAP_SETGID, CAP_SETUID = 6, 7
+
+# What it takes to become another user.
+FOR_USER = {"CAP_SETUID": CAP_SETUID, "CAP_SETGID": CAP_SETGID}
+
 NEEDED = {"CAP_BPF": CAP_BPF, "CAP_PERFMON": CAP_PERFMON}
 
 # What is lost without them is said, but the tracer goes on.

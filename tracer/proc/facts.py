@@ -32,6 +32,7 @@ class Facts(NamedTuple):
         start_ticks: when it started, in clock ticks since boot.
         exe: its executable, or None if we may not know or it has none.
         container: id of its container, or None.
+        pod: uid of its Kubernetes pod, or None.
     """
 
     pid: int
@@ -42,6 +43,7 @@ class Facts(NamedTuple):
     gid: int
     exe: str | None
     container: str | None
+    pod: str | None = None
 
 
 def facts(pid: int) -> Facts:
@@ -70,6 +72,7 @@ def facts(pid: int) -> Facts:
         status["Gid"],
         exe,
         container.id if container else None,
+        container.pod or None if container else None,
     )
 
 

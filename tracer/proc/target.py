@@ -21,12 +21,16 @@ if TYPE_CHECKING:
 FIRST_PID_NAMESPACE = 0xEFFFFFFC
 
 
-def in_pid_namespace() -> bool:
-    """Whether this process sees other pids than the kernel tells: it is in a PID namespace of its own."""
+def pid_namespace() -> int:
+    """The PID namespace of this process by its inode number, or 0 if it is that of the host.
+
+    The kernel tells the host's ids, unless it is asked for those of another namespace.
+    """
     try:
-        return os.stat("/proc/self/ns/pid").st_ino != FIRST_PID_NAMESPACE
+        found = os.stat("/proc/self/ns/pid").st_ino
     except OSError:
-        return False  # no /proc: nobody knows
+        return 0  # no /proc: nobody knows
+    return 0 if found == FIRST_PID_NAMESPACE else found
 
 
 class Target:

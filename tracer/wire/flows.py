@@ -40,7 +40,7 @@ MAX_PIECES = 64
 QUIET_NS = 5_000_000_000
 
 # What an event takes from the process that sent its side.
-OWNER = ("start_time", "cgroup", "pid", "tid", "ppid", "uid", "gid", "comm")
+OWNER = ("start_time", "cgroup", "pid", "host_pid", "tid", "ppid", "uid", "gid", "comm")
 
 End = tuple[bytes, int]
 

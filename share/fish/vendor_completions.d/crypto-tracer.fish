@@ -50,8 +50,8 @@ function _shtab_crypto_tracer_using
   test "$_shtab_crypto_tracer_cmdpath" = "$argv"
 end
 
-set -g _shtab_crypto_tracer_commands monitor files libs profile run snapshot doctor schema help version
-set -g _shtab_crypto_tracer_opts_with_value --cgroup --config --container --duration --file --format --library --name --output --pid --record --replay --uid -F -d -f -l -n -o -p
+set -g _shtab_crypto_tracer_commands monitor files libs profile run snapshot doctor health schema help version
+set -g _shtab_crypto_tracer_opts_with_value --cgroup --config --container --duration --file --format --library --metrics --name --output --pid --pseudonyms --record --replay --token-fs --uid --user -F -d -f -l -n -o -p
 
 complete -c crypto-tracer -e
 complete -c crypto-tracer -f
@@ -70,8 +70,12 @@ complete -c crypto-tracer -n '_shtab_crypto_tracer_using monitor' -l follow-chil
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using monitor' -s o -l output -xka "(__fish_complete_path (commandline -ct))" -d 'to this file: lines are appended, a document replaces it'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using monitor' -s f -l format -xka "json-stream json-lines json-array json-pretty summary csv" -d 'json-stream json-lines json-array json-pretty summary csv'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using monitor' -l no-redact -d 'show home directories and secrets in arguments'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using monitor' -l pseudonyms -xka "(__fish_complete_path (commandline -ct))" -d 'a keyed pseudonym for each user, and not USER for all; FILE has the key'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using monitor' -l record -xka "(__fish_complete_path (commandline -ct))" -d 'also keep all events in this file, for --replay'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using monitor' -l replay -xka "(__fish_complete_path (commandline -ct))" -d 'show a recording: no privilege, any machine'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using monitor' -l metrics -x -d 'serve OpenMetrics and health at this address: 127.0.0.1:9477'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using monitor' -l user -x -d 'become this user once all is attached, with no privilege left'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using monitor' -l token-fs -xka "(__fish_complete_path (commandline -ct))" -d 'use the BPF token of this bpffs instead of capabilities'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using monitor' -s h -l help -d 'show this help and end'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using monitor' -s d -l duration -x -d 'end after so many seconds; 0: at Ctrl-C'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using monitor' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'take options from this TOML (or JSON) file'
@@ -89,8 +93,12 @@ complete -c crypto-tracer -n '_shtab_crypto_tracer_using files' -l follow-childr
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using files' -s o -l output -xka "(__fish_complete_path (commandline -ct))" -d 'to this file: lines are appended, a document replaces it'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using files' -s f -l format -xka "json-stream json-lines json-array json-pretty summary csv" -d 'json-stream json-lines json-array json-pretty summary csv'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using files' -l no-redact -d 'show home directories and secrets in arguments'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using files' -l pseudonyms -xka "(__fish_complete_path (commandline -ct))" -d 'a keyed pseudonym for each user, and not USER for all; FILE has the key'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using files' -l record -xka "(__fish_complete_path (commandline -ct))" -d 'also keep all events in this file, for --replay'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using files' -l replay -xka "(__fish_complete_path (commandline -ct))" -d 'show a recording: no privilege, any machine'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using files' -l metrics -x -d 'serve OpenMetrics and health at this address: 127.0.0.1:9477'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using files' -l user -x -d 'become this user once all is attached, with no privilege left'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using files' -l token-fs -xka "(__fish_complete_path (commandline -ct))" -d 'use the BPF token of this bpffs instead of capabilities'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using files' -s h -l help -d 'show this help and end'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using files' -s d -l duration -x -d 'end after so many seconds; 0: at Ctrl-C'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using files' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'take options from this TOML (or JSON) file'
@@ -108,8 +116,12 @@ complete -c crypto-tracer -n '_shtab_crypto_tracer_using libs' -l follow-childre
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using libs' -s o -l output -xka "(__fish_complete_path (commandline -ct))" -d 'to this file: lines are appended, a document replaces it'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using libs' -s f -l format -xka "json-stream json-lines json-array json-pretty summary csv" -d 'json-stream json-lines json-array json-pretty summary csv'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using libs' -l no-redact -d 'show home directories and secrets in arguments'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using libs' -l pseudonyms -xka "(__fish_complete_path (commandline -ct))" -d 'a keyed pseudonym for each user, and not USER for all; FILE has the key'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using libs' -l record -xka "(__fish_complete_path (commandline -ct))" -d 'also keep all events in this file, for --replay'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using libs' -l replay -xka "(__fish_complete_path (commandline -ct))" -d 'show a recording: no privilege, any machine'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using libs' -l metrics -x -d 'serve OpenMetrics and health at this address: 127.0.0.1:9477'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using libs' -l user -x -d 'become this user once all is attached, with no privilege left'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using libs' -l token-fs -xka "(__fish_complete_path (commandline -ct))" -d 'use the BPF token of this bpffs instead of capabilities'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using libs' -s h -l help -d 'show this help and end'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using libs' -s d -l duration -x -d 'end after so many seconds; 0: at Ctrl-C'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using libs' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'take options from this TOML (or JSON) file'
@@ -127,6 +139,7 @@ complete -c crypto-tracer -n '_shtab_crypto_tracer_using profile' -l follow-chil
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using profile' -s o -l output -xka "(__fish_complete_path (commandline -ct))" -d 'to this file: lines are appended, a document replaces it'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using profile' -s f -l format -xka "json-stream json-lines json-array json-pretty summary csv" -d 'json-stream json-lines json-array json-pretty summary csv'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using profile' -l no-redact -d 'show home directories and secrets in arguments'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using profile' -l pseudonyms -xka "(__fish_complete_path (commandline -ct))" -d 'a keyed pseudonym for each user, and not USER for all; FILE has the key'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using profile' -l record -xka "(__fish_complete_path (commandline -ct))" -d 'also keep all events in this file, for --replay'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using profile' -l replay -xka "(__fish_complete_path (commandline -ct))" -d 'show a recording: no privilege, any machine'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using profile' -s h -l help -d 'show this help and end'
@@ -140,6 +153,7 @@ complete -c crypto-tracer -n '_shtab_crypto_tracer_using run' -s F -l file -x -d
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using run' -s o -l output -xka "(__fish_complete_path (commandline -ct))" -d 'to this file: lines are appended, a document replaces it'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using run' -s f -l format -xka "json-stream json-lines json-array json-pretty summary csv" -d 'json-stream json-lines json-array json-pretty summary csv'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using run' -l no-redact -d 'show home directories and secrets in arguments'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using run' -l pseudonyms -xka "(__fish_complete_path (commandline -ct))" -d 'a keyed pseudonym for each user, and not USER for all; FILE has the key'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using run' -l record -xka "(__fish_complete_path (commandline -ct))" -d 'also keep all events in this file, for --replay'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using run' -s h -l help -d 'show this help and end'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using run' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'take options from this TOML (or JSON) file'
@@ -157,6 +171,7 @@ complete -c crypto-tracer -n '_shtab_crypto_tracer_using snapshot' -l follow-chi
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using snapshot' -s o -l output -xka "(__fish_complete_path (commandline -ct))" -d 'to this file: lines are appended, a document replaces it'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using snapshot' -s f -l format -xka "json-stream json-lines json-array json-pretty summary csv" -d 'json-stream json-lines json-array json-pretty summary csv'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using snapshot' -l no-redact -d 'show home directories and secrets in arguments'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using snapshot' -l pseudonyms -xka "(__fish_complete_path (commandline -ct))" -d 'a keyed pseudonym for each user, and not USER for all; FILE has the key'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using snapshot' -s h -l help -d 'show this help and end'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using snapshot' -s d -l duration -x -d 'end after so many seconds; 0: at Ctrl-C'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using snapshot' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'take options from this TOML (or JSON) file'
@@ -169,6 +184,12 @@ complete -c crypto-tracer -n '_shtab_crypto_tracer_using doctor' -s h -l help -d
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using doctor' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'take options from this TOML (or JSON) file'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using doctor' -s v -l verbose -d 'tell more on stderr'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using doctor' -s q -l quiet -d 'only warnings and errors on stderr'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using; and test $_shtab_crypto_tracer_npos -eq 0' -a health -d 'Ask a tracer that was started with --metrics whether it is live and ready. Exits with 0 if so.'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using health' -l metrics -x -d 'serve OpenMetrics and health at this address: 127.0.0.1:9477'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using health' -s h -l help -d 'show this help and end'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using health' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'take options from this TOML (or JSON) file'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using health' -s v -l verbose -d 'tell more on stderr'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using health' -s q -l quiet -d 'only warnings and errors on stderr'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using; and test $_shtab_crypto_tracer_npos -eq 0' -a schema -d 'Print the JSON Schema of events and documents.'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using schema' -s o -l output -xka "(__fish_complete_path (commandline -ct))" -d 'to this file: lines are appended, a document replaces it'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using schema' -s h -l help -d 'show this help and end'

@@ -15,6 +15,11 @@ COMMON = {
     "uid": 1000,
     "gid": 1000,
     "comm": "cat",
+    "host_pid": 4711,
+    # by enrich
+    "pod": None,
+    "pod_name": None,
+    "container_name": None,
 }
 
 

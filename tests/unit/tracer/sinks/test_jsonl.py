@@ -43,14 +43,18 @@ def test_file_open_line():
         '{"event_type":"file_open","timestamp":"2026-01-02T03:04:05.678901Z","pid":4711,"uid":1000,'
         '"process":"cat","exe":null,"file":"/etc/ssl/certs/x.pem","file_type":"certificate",'
         '"flags":"O_RDONLY|O_CLOEXEC","result":2,"error":"ENOENT",'
-        '"file_path":"/etc/ssl/certs/x.pem","inode":7,"device":"254:1","mode":"0640","cgroup":4242,"container":null}\n'
+        '"file_path":"/etc/ssl/certs/x.pem","inode":7,"device":"254:1","mode":"0640","cgroup":4242,"container":null,'
+        '"host_pid":4711,"pod":null,"pod_name":null,"container_name":null}\n'
     )
 
 
 def test_process_exec_line():
     """The command line is text, and says whether it was cut."""
     fields = json.loads(line_of(events.process_exec("sh", "-c", "exit 3", argv_cut=True)))
-    assert list(fields)[6:] == ["ppid", "gid", "cmdline", "argv_truncated", "cgroup", "container"]
+    assert list(fields)[6:] == [
+        *("ppid", "gid", "cmdline", "argv_truncated", "cgroup", "container"),
+        *("host_pid", "pod", "pod_name", "container_name"),
+    ]
     assert fields["cmdline"] == "sh -c 'exit 3'"
     assert fields["argv_truncated"] is True
 
