@@ -186,6 +186,7 @@ class Session:
         self._log.note(f"ready ({len(attached)} of {len(manager.wanted)} probes, {took_s:.2f} s)")
         try:
             self._trace(manager, stages, sink, target, output)
+            self._view.leave()
             self._drain(manager, stages, sink)
         except ReaderGoneError as error:
             self._log.detail(str(error))
@@ -197,7 +198,7 @@ class Session:
         return self._stop.requested or time.monotonic() >= self._ends_at
 
     def _trace(self, manager: EbpfManager, stages: Stages, sink: Sink, target: Targets, output: Output) -> None:
-        while not self._is_over():
+        while not self._is_over() and not self._view.tick(manager):
             events = manager.poll_events()
             if self._stop.reopen:
                 self._reopen(output)

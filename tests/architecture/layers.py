@@ -54,7 +54,14 @@ LIBRARY_LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
 APPLICATION_LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("tracer.__main__", "tracer.cli"),),
     (("tracer.commands",),),
-    (("tracer.session",), ("tracer.snapshot",), ("tracer.replay",), ("tracer.child",), ("tracer.doctor",)),
+    (
+        ("tracer.session",),
+        ("tracer.snapshot",),
+        ("tracer.replay",),
+        ("tracer.live",),
+        ("tracer.child",),
+        ("tracer.doctor",),
+    ),
     (("tracer.view",),),
     (("tracer.present",), ("tracer.profile",)),
     (("tracer.manager", "tracer.loaded", "tracer.accounting"),),
@@ -87,7 +94,7 @@ LIBRARY_FACE = ("pybpfload", "pybpfload.btf", "pybpfload.errors", "pybpfload._ve
 ONLY_IN = {
     "ctypes": ("pybpfload._sys",),
     "elftools": ("pybpfload.elf",),
-    "rich": ("tracer.sinks", "tracer.log", "tracer.cli"),
+    "rich": ("tracer.sinks", "tracer.live", "tracer.log", "tracer.cli"),
 }
 THIRD_PARTY = {"pybpfload": ("elftools",), "tracer": ("pybpfload", "rich")}
 
