@@ -239,7 +239,7 @@ def _row(columns: tuple[tuple[Column, int], ...], row: object, chosen: bool, wid
             cells += [(letter, style or back), (" ", back)]
             continue
         style = back or (column.style(row) if column.style else "")
-        cells += [(fit(column.text(row), size, column.align, column.keep), style), (" ", back)]
+        cells += [(fit(column.text(row), size, column.align, column.keep(row)), style), (" ", back)]
     cells.pop()
     rest = width - sum(size + 1 for _, size in columns) + 1
     if rest > 0:
@@ -269,7 +269,11 @@ def _foot(browser: Browser, place: str, width: int) -> Line:
     parts = [(f" {place} ", KEY)]
     if state.filter:
         parts.append((f" filter: {clean(state.filter)} ", BAR))
-    parts += [(f"  {hint}", "") for hint in HINTS]
+    left = width - sum(width_of(text) for text, _ in parts)
+    for hint in HINTS:
+        left -= len(hint) + 2
+        if left >= 0:
+            parts.append((f"  {hint}", ""))
     return _flow(parts, width)
 
 

@@ -54,7 +54,9 @@ def picture(screen: RenderableType, width: int, title: str = "crypto-tracer top"
         legacy_windows=False,
     )  # fmt: skip
     console.print(screen, soft_wrap=True, end="")
-    svg = console.export_svg(title=title, theme=MONOKAI, code_format=SVG_FORMAT, unique_id="top")
+    svg = console.export_svg(
+        title=title, theme=MONOKAI, code_format=SVG_FORMAT, font_aspect_ratio=0.602, unique_id="top"
+    )
     return svg.encode("ascii", "xmlcharrefreplace").decode("ascii")
 
 

@@ -25,6 +25,14 @@ if TYPE_CHECKING:
 Pairs = list[tuple[str, Any]]
 
 
+def _start(_row: object) -> str:
+    return "start"
+
+
+def _end(_row: object) -> str:
+    return "end"
+
+
 class Column(NamedTuple):
     """One column.
 
@@ -36,7 +44,7 @@ class Column(NamedTuple):
         share: of the room that is left, how much of it; 0 for a column that stays as it is.
         rank: 0 for those that are always there; of the others, the highest go first.
         align: ``left`` or ``right``.
-        keep: which part of a long text stays: ``start`` or ``end``.
+        keep: which part of a long text of a row stays: ``start`` or ``end``.
         badge: the letter before the text, or None.
         style: of the text of a row, or None.
         down: whether it is sorted from the highest down at first.
@@ -49,7 +57,7 @@ class Column(NamedTuple):
     share: int = 0
     rank: int = 0
     align: str = "left"
-    keep: str = "start"
+    keep: Callable[[Any], str] = _start
     badge: Callable[[Any], Badge] | None = None
     style: Callable[[Any], str] | None = None
     down: bool = False
@@ -157,7 +165,7 @@ EVENT_COLUMNS = (
     Column("USER", 6, lambda e: str(e.event.fields["uid"]), lambda e: e.event.fields["uid"], align="right", rank=5),
     Column("EVENT", 13, lambda e: e.event.kind.name, rank=2),
     Column("T", 1, _nothing, lambda e: _event_badge(e.event).letter, badge=lambda e: _event_badge(e.event)),
-    Column("WHAT", 12, lambda e: what(e.event), share=1, keep="end"),
+    Column("WHAT", 12, lambda e: what(e.event), share=1, keep=lambda e: "start" if e.event.kind.image else "end"),
     Column(
         "RESULT", 8, lambda e: outcome(e.event), style=lambda e: _bad(outcome(e.event)), rank=1,
     ),
@@ -216,7 +224,8 @@ PROCESS_COLUMNS = (
     Column("SHAKES", 6, lambda r: str(r.handshakes or ""), lambda r: r.handshakes, align="right", down=True, rank=3),
     Column("G", 1, _nothing, lambda r: _grade_order(r.grade), badge=lambda r: badge(r.grade)),
     Column("LAST", 8, _last, lambda r: r.last_ns, down=True, rank=7),
-    Column("EXE", 8, lambda r: f"{r.event.fields.get('exe') or '?'}{' (ended)' if r.ended else ''}", share=1, rank=1),
+    Column("S", 1, lambda r: "E" if r.ended else "R", rank=4),
+    Column("EXE", 8, lambda r: r.event.fields.get("exe") or "?", share=1, rank=1, keep=_end),
 )  # fmt: skip
 
 # Files.
@@ -245,7 +254,7 @@ FILE_COLUMNS = (
     Column("PROCS", 5, lambda r: _many(r.pids), lambda r: len(r.pids), align="right", down=True, rank=3),
     Column("LAST BY", 15, lambda r: r.event.fields["comm"], rank=1),
     Column("LAST", 8, _last, lambda r: r.last_ns, down=True, rank=4),
-    Column("FILE", 16, lambda r: r.key, share=1, keep="end"),
+    Column("FILE", 16, lambda r: r.key, share=1, keep=_end),
 )  # fmt: skip
 
 # Libraries.
@@ -264,7 +273,7 @@ LIBRARY_COLUMNS = (
     Column("LAST BY", 15, lambda r: r.event.fields["comm"], rank=4),
     Column("LAST", 8, _last, lambda r: r.last_ns, down=True, rank=5),
     Column(
-        "FILE", 12, lambda r: f"{r.key[0]}{' (deleted)' if r.event.fields.get('deleted') else ''}", share=1, keep="end",
+        "FILE", 12, lambda r: f"{r.key[0]}{' (deleted)' if r.event.fields.get('deleted') else ''}", share=1, keep=_end,
         style=lambda r: _bad("deleted" if r.event.fields.get("deleted") else ""),
     ),
 )  # fmt: skip
@@ -294,7 +303,7 @@ HANDSHAKE_COLUMNS = (
     Column("ROLE", 6, _key(_ROLE), rank=5),
     Column("PEER", 14, _key(_PEER), share=3, rank=1),
     Column("VERSION", 8, _version),
-    Column("SUITE", 14, _key(_SUITE), share=3, rank=2, keep="end"),
+    Column("SUITE", 14, _key(_SUITE), share=3, rank=2, keep=_end),
     Column("GROUP", 14, _key(_GROUP), share=1),
     Column("LAST", 8, _last, lambda r: r.last_ns, down=True, rank=7),
 )
