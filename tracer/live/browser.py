@@ -94,11 +94,9 @@ class Browser:
         self.row: Any = None
         self.top = 0
         self._freezes = freezes
-        self._before = ""
         self._states = [TableState(view.sort) for view in VIEWS]
         self._page = 10
         self._width = 80
-        self._matching: list[Any] = []
 
     @property
     def view(self) -> View:
@@ -115,6 +113,18 @@ class Browser:
     def look(self, model: Model, width: int, height: int) -> Visible:
         """The rows that fit into so many lines."""
         self._page, self._width = max(height, 1), width
+        state = self.state
+        total, rows = self._match(model)
+        at = self._find(rows)
+        height = self._page
+        line = min(state.line, at, height - 1)
+        first = max(0, min(at - line, len(rows) - height))
+        state.line = at - first
+        chosen = state.line if rows else -1
+        return Visible(rows[first : first + height], chosen, at, len(rows), total)
+
+    def _match(self, model: Model) -> tuple[int, list[Any]]:
+        """How many rows there are, and those that match the filter in their order."""
         state, view = self.state, self.view
         rows = list(view.rows(self.frozen or model))
         total = len(rows)
@@ -125,14 +135,7 @@ class Browser:
             rows.sort(key=column.value or column.text, reverse=column.down is not state.inverted)
         elif state.inverted:
             rows.reverse()
-        self._matching = rows
-        at = self._find(rows)
-        height = self._page
-        line = min(state.line, at, height - 1)
-        first = max(0, min(at - line, len(rows) - height))
-        state.line = at - first
-        chosen = state.line if rows else -1
-        return Visible(rows[first : first + height], chosen, at, len(rows), total)
+        return total, rows
 
     def _find(self, rows: list[Any]) -> int:
         state = self.state
@@ -153,7 +156,7 @@ class Browser:
     def press(self, key: str, model: Model) -> str:
         """Do what the key is for; returns what it asks of others, or ""."""
         if self.typing:
-            self._type(key)
+            self._type(key, model)
             return ""
         if key in ("q", "f10"):
             return QUIT
@@ -170,7 +173,7 @@ class Browser:
         elif len(key) == 1 and "1" <= key <= str(len(VIEWS)):
             self._switch(int(key) - 1)
         elif self.mode == TABLE:
-            self._table_key(key)
+            self._table_key(key, model)
         elif key in ("escape", "enter", "left", "backspace"):
             self.mode = TABLE
         elif key in _MOVES:
@@ -180,7 +183,7 @@ class Browser:
     def _switch(self, number: int) -> None:
         self.number, self.mode, self.top = number, TABLE, 0
 
-    def _type(self, key: str) -> None:
+    def _type(self, key: str, model: Model) -> None:
         state = self.state
         if key == "enter":
             self.typing = False
@@ -195,12 +198,12 @@ class Browser:
         elif len(key) == 1 and len(state.filter) < LONGEST_FILTER:
             state.filter += key.lower()
         elif key in ("up", "down", "page-up", "page-down"):
-            self._move(key)
+            self._move(key, model)
 
-    def _table_key(self, key: str) -> None:
+    def _table_key(self, key: str, model: Model) -> None:
         state = self.state
         if key in ("/", "f4", "\\"):
-            self.typing, self._before = True, state.filter
+            self.typing = True
         elif key == "escape":
             state.filter = ""
         elif key in ("<", ">", "f6"):
@@ -208,11 +211,11 @@ class Browser:
         elif key == "I":
             state.inverted = not state.inverted
         elif key in ("enter", "right"):
-            if self._matching:
-                self.mode, self.top = DETAIL, 0
-                self.row = self._matching[self._find(self._matching)]
+            _, rows = self._match(model)
+            if rows:
+                self.mode, self.top, self.row = DETAIL, 0, rows[self._find(rows)]
         elif key in _MOVES:
-            self._move(key)
+            self._move(key, model)
 
     def _sort(self, step: int) -> None:
         """By the next column that is on the screen; rows that come in an order of their own have that as well."""
@@ -223,8 +226,9 @@ class Browser:
         at = numbers.index(state.sort) if state.sort in numbers else 0
         state.sort, state.inverted = numbers[(at + step) % len(numbers)], False
 
-    def _move(self, key: str) -> None:
-        rows, state = self._matching, self.state
+    def _move(self, key: str, model: Model) -> None:
+        state = self.state
+        _, rows = self._match(model)
         if not rows:
             return
         at = self._find(rows)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from tracer.errors import ReaderGoneError
 from tracer.live.app import App
 from tracer.live.state import MESSAGES, Model
+from tracer.log import PROGRAM
 from tracer.pipeline import run_pipeline
 from tracer.present import present_libraries
 from tracer.sinks import make_sink
@@ -50,7 +51,7 @@ class Held:
 
     def write(self, text: str) -> int:
         """Keep it, for the view of losses and for the end; a file gets it now."""
-        self._messages.append(text.rstrip("\n").replace("\n", " "))
+        self._messages.append(text.rstrip("\n").removeprefix(f"{PROGRAM}: ").replace("\n", " "))
         if self._passes:
             sys.stderr.write(text)
         else:

@@ -12,14 +12,14 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 from tracer.live.badges import GRADES, Badge, badge
-from tracer.live.state import PIDS
-from tracer.model import command_line, errno_name, signal_name
+from tracer.live.state import PIDS, Losses, peer_of
+from tracer.model import COMMON, PLACE, command_line, errno_name, signal_name
 from tracer.sinks.values import event_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from tracer.live.state import Entry, FileRow, HandshakeRow, LibraryRow, Losses, Model, ProcessRow, Row
+    from tracer.live.state import Entry, FileRow, HandshakeRow, LibraryRow, Model, ProcessRow, Row
     from tracer.model import Event
 
 Pairs = list[tuple[str, Any]]
@@ -109,6 +109,8 @@ def _error(fields: dict[str, Any]) -> str:
 
 # Events.
 
+_OF_ALL = frozenset(column.name for column in (*COMMON, *PLACE))
+
 
 def what(event: Event) -> str:
     """What an event is about, in one line."""
@@ -120,8 +122,6 @@ def what(event: Event) -> str:
     if kind.name == "api_call":
         return " ".join(str(part) for part in (fields.get("function_name"), fields.get("text")) if part)
     if kind.name.endswith("_handshake"):
-        from tracer.live.state import peer_of
-
         ssh = kind.name == "ssh_handshake"
         parts = (
             peer_of(fields),
@@ -131,7 +131,11 @@ def what(event: Event) -> str:
             fields.get("grade"),
         )
         return " ".join(str(part) for part in parts if part)
-    return str(fields.get("exe") or "")
+    own = [column for column in kind.columns if column.name not in _OF_ALL]
+    if kind.ends or not own:
+        return str(fields.get("exe") or "")
+    shown = event_values(event)
+    return " ".join(f"{column.name}={shown[column.name]}" for column in own if shown[column.name] not in (None, ""))
 
 
 def outcome(event: Event) -> str:
@@ -221,7 +225,7 @@ PROCESS_COLUMNS = (
     ),
     Column("LIBS", 5, lambda r: str(r.libraries or ""), lambda r: r.libraries, align="right", down=True, rank=4),
     Column("CALLS", 6, lambda r: str(r.calls or ""), lambda r: r.calls, align="right", down=True, rank=5),
-    Column("SHAKES", 6, lambda r: str(r.handshakes or ""), lambda r: r.handshakes, align="right", down=True, rank=3),
+    Column("SHAKES", 7, lambda r: str(r.handshakes or ""), lambda r: r.handshakes, align="right", down=True, rank=3),
     Column("G", 1, _nothing, lambda r: _grade_order(r.grade), badge=lambda r: badge(r.grade)),
     Column("LAST", 8, _last, lambda r: r.last_ns, down=True, rank=7),
     Column("S", 1, lambda r: "E" if r.ended else "R", rank=4),
@@ -251,7 +255,7 @@ FILE_COLUMNS = (
         "FAILED", 7, lambda r: str(r.failed or ""), lambda r: r.failed, align="right", down=True,
         style=lambda r: _bad(r.failed),
     ),
-    Column("PROCS", 5, lambda r: _many(r.pids), lambda r: len(r.pids), align="right", down=True, rank=3),
+    Column("PROCS", 6, lambda r: _many(r.pids), lambda r: len(r.pids), align="right", down=True, rank=3),
     Column("LAST BY", 15, lambda r: r.event.fields["comm"], rank=1),
     Column("LAST", 8, _last, lambda r: r.last_ns, down=True, rank=4),
     Column("FILE", 16, lambda r: r.key, share=1, keep=_end),
@@ -268,7 +272,7 @@ LIBRARY_COLUMNS = (
     Column("LIBRARY", 14, lambda r: r.event.fields.get("library_name") or ""),
     Column("VERSION", 10, lambda r: r.event.fields.get("version") or "?"),
     Column("FAMILY", 12, lambda r: r.event.fields.get("family") or "", rank=2),
-    Column("PROCS", 5, lambda r: _many(r.pids), lambda r: len(r.pids), align="right", down=True),
+    Column("PROCS", 6, lambda r: _many(r.pids), lambda r: len(r.pids), align="right", down=True),
     Column("LOADS", 6, lambda r: str(r.count), lambda r: r.count, align="right", down=True, rank=3),
     Column("LAST BY", 15, lambda r: r.event.fields["comm"], rank=4),
     Column("LAST", 8, _last, lambda r: r.last_ns, down=True, rank=5),
@@ -297,7 +301,7 @@ def _handshake_detail(row: HandshakeRow) -> Pairs:
 HANDSHAKE_COLUMNS = (
     Column("G", 1, _nothing, lambda r: _grade_order(r.key[_GRADE]), badge=lambda r: badge(r.key[_GRADE])),
     Column("GRADE", 18, lambda r: r.key[_GRADE] or "", lambda r: _grade_order(r.key[_GRADE]), rank=3),
-    Column("COUNT", 6, lambda r: str(r.count), lambda r: r.count, align="right", down=True, rank=1),
+    Column("COUNT", 7, lambda r: str(r.count), lambda r: r.count, align="right", down=True, rank=1),
     Column("PID", 7, lambda r: str(r.key[_PID]), lambda r: r.key[_PID], align="right", rank=6),
     Column("PROCESS", 11, _key(_COMM)),
     Column("ROLE", 6, _key(_ROLE), rank=5),
@@ -312,8 +316,6 @@ HANDSHAKE_COLUMNS = (
 
 
 def _losses_rows(model: Model) -> Sequence[Losses]:
-    from tracer.live.state import Losses
-
     told = [Losses("message", str(number), "", text) for number, text in enumerate(model.messages)]
     return [*model.losses, *told]
 
