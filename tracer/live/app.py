@@ -49,7 +49,7 @@ class App:
     Args:
         terminal: where it is drawn; None to draw nothing but the picture at the end.
         picture: file for the picture, or "".
-        source: what the events come from, if not from this host: it is in the place of the host's name.
+        source: file that the events come from, if not from this host: it is in the place of the host's name.
         speed: of a replay, as a multiple; None if there is none.
 
     Attributes:
@@ -84,7 +84,7 @@ class App:
         self._note = ""
         self._began = time.monotonic()
         host = os.uname()
-        self._host, self._kernel = (source, "replay") if source else (host.nodename, host.release)
+        self._host, self._kernel = (os.path.basename(source), "recorded") if source else (host.nodename, host.release)
         self._buffer = io.StringIO()
         self._environ = environ
         self._encoding = "utf-8" if _has_unicode(environ) else "ascii"

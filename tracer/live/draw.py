@@ -177,8 +177,11 @@ def sparkline(values: tuple[int, ...], width: int, *, unicode: bool = True) -> s
 
 def _head(status: Status, width: int) -> tuple[Line, Line]:
     host, kernel = clean(status.host), clean(status.kernel)
-    first: list[Cell] = [(f" {host} ", HEAD), (f" {kernel} ", ""), (f" up {duration(status.up_s)} ", "")]
+    room = max(width // 3, 8)
+    first: list[Cell] = [(" ", ""), (host if width_of(host) <= room else fit(host, room), HEAD)]
+    first.append((f"  up {duration(status.up_s)} ", ""))
     first += [(f" {clean(note)} ", BAR) for note in status.notes]
+    first.append((f" {kernel} ", ""))
     share = "-" if status.share is None else f"{status.share:.0%}"
     second: list[Cell] = [
         (f" {status.rate:,} events/s ", ""),

@@ -11,7 +11,9 @@ from rich.cells import cell_len
 
 from tracer.live.text import LONGEST, clean, fit, width_of, wrap
 
-ANY = st.text(st.characters(), max_size=60) | st.text(st.sampled_from("a\x1b[\r\n\t中é\u0301\u202e\u200b\U0001f600\udcff"))
+ANY = st.text(st.characters(), max_size=60) | st.text(
+    st.sampled_from("a\x1b[\r\n\t中é\u0301\u202e\u200b\U0001f600\udcff")
+)
 
 
 @given(ANY)
