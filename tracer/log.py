@@ -18,7 +18,17 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import TextIO
+    from typing import Protocol
+
+    class Writable(Protocol):
+        """What takes messages."""
+
+        def write(self, text: str, /) -> int:
+            """Take some text."""
+
+        def flush(self) -> None:
+            """Bring it out."""
+
 
 PROGRAM = "crypto-tracer"
 
@@ -53,8 +63,12 @@ class Log:
         stream: stderr at the time of writing, if none is given.
     """
 
-    def __init__(self, level: int = NOTES, stream: TextIO | None = None) -> None:
+    def __init__(self, level: int = NOTES, stream: Writable | None = None) -> None:
         self._level = max(level, WARNINGS)
+        self._stream = stream
+
+    def divert(self, stream: Writable | None) -> None:
+        """Write to this from now on; to stderr again if it is None."""
         self._stream = stream
 
     def error(self, text: str, *, hint: str = "") -> None:

@@ -22,6 +22,9 @@ HIGHEST_UID = (1 << 32) - 2
 HIGHEST_PORT = (1 << 16) - 1
 LOOPBACK = "127.0.0.1"
 
+# Views of the live table, in the order of their keys.
+VIEWS = ("events", "processes", "files", "libraries", "handshakes", "losses")
+
 # What an option is for; the help has them in this order.
 FILTERS = "filters (all have to match; several values of one are alternatives)"
 OUTPUT = "output"
@@ -38,6 +41,17 @@ def seconds(text: str) -> float:
         value = -1.0
     if not 0 <= value < float("inf"):
         raise argparse.ArgumentTypeError(f"`{text}`: expected a number of seconds, 0 for no end")
+    return value
+
+
+def speed(text: str) -> float:
+    """How fast a replay is, as a multiple: ``2x``."""
+    try:
+        value = float(text[:-1] if text[-1:] in ("x", "X") else text)
+    except ValueError:
+        value = 0.0
+    if not 1 / 16 <= value <= 4096:
+        raise argparse.ArgumentTypeError(f"`{text}`: expected 0.0625x to 4096x")
     return value
 
 
@@ -239,6 +253,33 @@ ROWS = (
         metavar="FILE",
         file=True,
     ),
+    Option(("--live",), "as a table that changes as events come, on a terminal: see top", group=OUTPUT),
+    Option(
+        ("--view",),
+        "begin with this view: " + " ".join(VIEWS),
+        group=OUTPUT,
+        default=VIEWS[0],
+        convert=str,
+        metavar="VIEW",
+        choices=VIEWS,
+    ),
+    Option(
+        ("--speed",),
+        "how fast --replay is: 2x, 0.5x",
+        group=OUTPUT,
+        default=1.0,
+        convert=speed,
+        metavar="N",
+    ),
+    Option(
+        ("--export-svg",),
+        "write the screen as a picture at the end, and at the key S",
+        group=OUTPUT,
+        default="",
+        convert=str,
+        metavar="FILE",
+        file=True,
+    ),
     Option(
         ("--metrics",),
         "serve OpenMetrics and health at this address: 127.0.0.1:9477",
@@ -292,6 +333,7 @@ TALK = ("verbose", "quiet")
 WATCH = ("pid", "name", "library", "file", "uid", "cgroup", "container", "follow_children")
 SHOW = ("output", "format", "no_redact", "pseudonyms")
 SERVE = ("metrics", "user", "token_fs")
+TABLE = ("view", "speed", "export_svg")
 
 
 def defaults(names: tuple[str, ...], own: Mapping[str, Any]) -> dict[str, Any]:

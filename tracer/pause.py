@@ -38,16 +38,20 @@ class Pause:
 
     Args:
         ring_fd: of the ring buffer.
+        key_fd: of a terminal whose keys end a pause, too.
     """
 
-    def __init__(self, ring_fd: int) -> None:
+    def __init__(self, ring_fd: int, key_fd: int = -1) -> None:
         self._reads, self._writes = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._signalled = signal.set_wakeup_fd(self._writes, warn_on_full_buffer=False)
         self._epoll = select.epoll()
         self._epoll.register(self._reads, select.EPOLLIN)
         if ring_fd >= 0:
             self._epoll.register(ring_fd, select.EPOLLIN | select.EPOLLET)
+        if key_fd >= 0:
+            self._epoll.register(key_fd, select.EPOLLIN)
         self._ring_fd = ring_fd
+        self._key_fd = key_fd
         self._ended = time.monotonic()
         self._looked = False
 
@@ -84,6 +88,6 @@ class Pause:
                 os.read(self._reads, 512)
                 break
             wakes += self._ring_fd in woken
-            if wakes > 1:
+            if wakes > 1 or self._key_fd in woken:
                 break
         self._ended = time.monotonic()

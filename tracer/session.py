@@ -198,6 +198,7 @@ class Session:
         self._log.note(f"ready ({len(attached)} of {len(manager.wanted)} probes, {took_s:.2f} s)")
         try:
             self._trace(manager, stream, sink, target, output)
+            self._view.leave()
             self._drain(manager, stream, sink)
         except ReaderGoneError as error:
             self._log.detail(str(error))
@@ -209,8 +210,8 @@ class Session:
         return self._stop.requested or time.monotonic() >= self._ends_at
 
     def _trace(self, manager: EbpfManager, stream: Stream, sink: Sink, target: Targets, output: Output) -> None:
-        with Pause(manager.ring_fd) as pause:
-            while not self._is_over():
+        with Pause(manager.ring_fd, self._view.key_fd) as pause:
+            while not self._is_over() and not self._view.tick(manager):
                 self._service.beat()
                 rows, due = manager.poll_rows(), manager.due()
                 if self._stop.reopen:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Callable, Sequence
 
+    from tracer.manager import EbpfManager
     from tracer.pipeline import Stages
     from tracer.sinks import Sink
     from tracer.sinks.output import Output
@@ -38,6 +39,18 @@ class View:
         Args:
             known: the stages for events about which all is known.
         """
+
+    @property
+    def key_fd(self) -> int:
+        """The descriptor that keys come from, -1 if there is none."""
+        return -1
+
+    def tick(self, manager: EbpfManager) -> bool:  # noqa: ARG002  others look at it
+        """Called between batches, twenty times a second or more often. Returns whether the user wants the end."""
+        return False
+
+    def leave(self) -> None:
+        """Nothing more is watched from here on; what has happened before may still come."""
 
     def end(self, lost: int) -> None:
         """All has been taken, and so much was lost."""

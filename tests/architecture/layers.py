@@ -59,6 +59,7 @@ APPLICATION_LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
         ("tracer.health",),
         ("tracer.snapshot",),
         ("tracer.replay", "tracer.frames"),
+        ("tracer.live",),
         ("tracer.child",),
         ("tracer.doctor",),
     ),
@@ -98,7 +99,7 @@ LIBRARY_FACE = ("pybpfload", "pybpfload.btf", "pybpfload.errors", "pybpfload._ve
 ONLY_IN = {
     "ctypes": ("pybpfload._sys",),
     "elftools": ("pybpfload.elf",),
-    "rich": ("tracer.sinks", "tracer.log", "tracer.cli"),
+    "rich": ("tracer.sinks", "tracer.live", "tracer.log", "tracer.cli"),
 }
 THIRD_PARTY = {"pybpfload": ("elftools",), "tracer": ("pybpfload", "rich")}
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 # name, what it does
 COMMANDS = (
     ("monitor", "show events as they happen"),
+    ("top", "watch what happens in a table, on a terminal"),
     ("files", "show which certificates, keys and keystores are opened"),
     ("libs", "list crypto libraries that are loaded, then show those that come"),
     ("profile", "watch processes for a while, and sum up what they did"),

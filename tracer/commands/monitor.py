@@ -7,8 +7,8 @@ What it needs to do this is imported in `run`, so that the help of the command i
 from __future__ import annotations
 
 from tracer.commands import Command
-from tracer.commands.watching import watch
-from tracer.options import SERVE, SHOW, WATCH
+from tracer.commands.watching import watch, watch_live
+from tracer.options import SERVE, SHOW, TABLE, WATCH
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,13 +24,13 @@ def run(options: Namespace, log: Log, stop: Stop) -> int:
     Raises:
         TracerError: with the exit code that fits.
     """
-    return watch(options, log, stop)
+    return watch_live(options, log, stop) if options.live else watch(options, log, stop)
 
 
 COMMAND = Command(
     "monitor",
     description="Show which crypto files are opened, which crypto libraries are loaded, and which programs run.",
-    options=(*WATCH, *SHOW, *SERVE, "record", "replay", "duration", "config"),
+    options=(*WATCH, *SHOW, "live", *TABLE, *SERVE, "record", "replay", "duration", "config"),
     run=run,
     examples=(
         ("sudo crypto-tracer monitor", "all there is, until Ctrl-C"),
