@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Callable, NamedTuple
 
 from tests.support import talkers as t
@@ -31,7 +32,7 @@ class Pair(NamedTuple):
     needs: tuple[str, ...]
     server: Callable[[Path], AbstractContextManager[int]]
     client: t.Client
-    known: dict[str, Any] = {}
+    known: Mapping[str, Any] = MappingProxyType({})
     connections: int = 1
 
 

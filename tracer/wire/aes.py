@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """AES-128, encryption only, for the public keys of QUIC's first packets: the standard library has none.
 
-It works on many blocks at once: byte i of all blocks is one string, so that a table look-up is `bytes.translate` and
-an exclusive or is one of large integers. Nothing here is secret, so it does not matter that its time depends on data.
+It works on many blocks at once: the same bytes of all blocks stand together, so that a table look-up is
+`bytes.translate`, and an exclusive or is one of large integers. Nothing here is secret, so it does not matter that its time depends on data.
 """
 
 from __future__ import annotations
@@ -54,28 +54,36 @@ def expand(key: bytes) -> list[bytes]:
 def encrypt(keys: list[bytes], blocks: bytes) -> bytes:
     """The blocks, each encrypted by itself."""
     count = len(blocks) // BLOCK
-    ones = int.from_bytes(b"\1" * count, "big")
-    number = int.from_bytes
-    state = [
-        (number(blocks[i::BLOCK], "big") ^ ones * keys[0][i]).to_bytes(count, "big") for i in range(BLOCK)
-    ]  # fmt: skip
-    for round_key in keys[1:-1]:
-        once = [number(part.translate(BOX), "big") for part in state]
-        twice = [number(part.translate(TWICE), "big") for part in state]
-        thrice = [number(part.translate(THRICE), "big") for part in state]
-        mixed = []
-        for i in range(BLOCK):
-            # Row i % 4 of the column that is the result of moving the rows.
-            column, row = i // 4, i % 4
-            places = [(4 * ((column + r) % 4) + r) for r in ((row + k) % 4 for k in range(4))]
-            value = twice[places[0]] ^ thrice[places[1]] ^ once[places[2]] ^ once[places[3]] ^ ones * round_key[i]
-            mixed.append(value.to_bytes(count, "big"))
-        state = mixed
+    # A row of the state is its four columns, one after the other, each with its byte of all blocks.
+    places = [[4 * column + row for column in range(4)] for row in range(4)]
+    spread = [[_spread(key[row::4], count) for row in range(4)] for key in keys]
+    rows = [
+        (_number(b"".join(blocks[place::BLOCK] for place in row)) ^ key).to_bytes(4 * count, "big")
+        for row, key in zip(places, spread[0])
+    ]
+    for key in spread[1:-1]:
+        moved = [row[i * count :] + row[: i * count] for i, row in enumerate(rows)]
+        once, twice, thrice = ([_number(row.translate(table)) for row in moved] for table in (BOX, TWICE, THRICE))
+        rows = [
+            (twice[i] ^ thrice[(i + 1) % 4] ^ once[(i + 2) % 4] ^ once[(i + 3) % 4] ^ key[i]).to_bytes(4 * count, "big")
+            for i in range(4)
+        ]
     result = bytearray(len(blocks))
-    for i in range(BLOCK):
-        moved = state[(i + 4 * (i % 4)) % BLOCK].translate(BOX)
-        result[i::BLOCK] = (number(moved, "big") ^ ones * keys[-1][i]).to_bytes(count, "big")
+    for i, row in enumerate(rows):
+        moved_row = (row[i * count :] + row[: i * count]).translate(BOX)
+        last = (_number(moved_row) ^ spread[-1][i]).to_bytes(4 * count, "big")
+        for column, place in enumerate(places[i]):
+            result[place::BLOCK] = last[column * count : (column + 1) * count]
     return bytes(result)
+
+
+def _number(data: bytes) -> int:
+    return int.from_bytes(data, "big")
+
+
+def _spread(key: bytes, count: int) -> int:
+    """Four bytes of a key, each as often as there are blocks."""
+    return _number(b"".join(bytes((byte,)) * count for byte in key))
 
 
 def counter_mode(keys: list[bytes], nonce: bytes, data: bytes) -> bytes:

@@ -40,7 +40,7 @@ SAMPLE, TAG, MAX_ID = 16, 16, 20
 PADDING, PING, ACK, ACK_ECN, CRYPTO, CLOSE = 0, 1, 2, 3, 6, 0x1C
 
 # Of each direction. A hello with a post-quantum key share takes two datagrams, and packets may be sent again.
-MAX_PACKETS, MAX_FRAMES, MAX_HELLO = 6, 256, 1 << 14
+MAX_PACKETS, MAX_FRAMES, MAX_HELLO = 4, 256, 1 << 14
 LARGEST = 2048  # a datagram, of which an Ethernet takes 1500
 
 
@@ -199,6 +199,8 @@ def _stream(packets: Sequence[Packet], ids: Sequence[bytes], side: str) -> bytes
                 break
             except WireError:
                 continue
+        if not parts:
+            break  # who does not begin with a hello says none
     return _joined(parts)
 
 
