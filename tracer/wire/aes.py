@@ -2,7 +2,8 @@
 """AES-128, encryption only, for the public keys of QUIC's first packets: the standard library has none.
 
 It works on many blocks at once: the same bytes of all blocks stand together, so that a table look-up is
-`bytes.translate`, and an exclusive or is one of large integers. Nothing here is secret, so it does not matter that its time depends on data.
+`bytes.translate`, and an exclusive or is one of large integers.
+Nothing here is secret, so it does not matter that its time depends on data.
 """
 
 from __future__ import annotations
