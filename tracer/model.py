@@ -317,7 +317,9 @@ KINDS = (
             *COMMON,
             Column("interface", STRING, "``AF_ALG``, or ``kTLS`` with the direction: ``kTLS send``, ``kTLS receive``."),
             Column("algorithm", STRING, "As the kernel calls it: ``cbc(aes)``, ``AES-GCM-256``."),
-            Column("type", STRING, "What kind of algorithm: ``skcipher``, ``hash``, ``aead``; null for TLS.", nullable=True),
+            Column(
+                "type", STRING, "What kind of algorithm: ``skcipher``, ``hash``, ``aead``; null for TLS.", nullable=True
+            ),
             Column("version", STRING, "Version of TLS; null for AF_ALG.", nullable=True),
             Column("result", INTEGER, "0 if the kernel took it, else the errno."),
             Column("error", STRING, "Name of the errno, or null.", "result", _errno_names, nullable=True),

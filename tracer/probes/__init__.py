@@ -23,4 +23,15 @@ __all__ = ["PROBES", "Probe"]
 
 # The tree comes first: the others look at what it knows.
 # Fork and exec come next: an open is told to its process better when what came before it has been seen.
-PROBES = (PROCESS_TREE, PROCESS_FORK, PROCESS_EXEC, PROCESS_EXIT, LIB_LOAD, LIB_OPEN, FILE_OPEN, OPENSSL_API, WIRE, KERNEL_CRYPTO)
+PROBES = (
+    PROCESS_TREE,
+    PROCESS_FORK,
+    PROCESS_EXEC,
+    PROCESS_EXIT,
+    LIB_LOAD,
+    LIB_OPEN,
+    FILE_OPEN,
+    OPENSSL_API,
+    WIRE,
+    KERNEL_CRYPTO,
+)
