@@ -13,6 +13,7 @@
 #define SSH_LIMIT CT_WIRE_SIZE
 
 #define TLS_CHANGE_CIPHER 20
+#define TLS_ALERT 21
 #define TLS_HANDSHAKE 22
 #define TLS_DATA 23
 #define TLS_HEADER 5
@@ -49,12 +50,24 @@ static __always_inline bool is_hello(struct __sk_buff *skb, const struct ct_pack
 		*ssh = head[0] == 'S';
 		if (*ssh)
 			return head[1] == 'S' && head[2] == 'H' && head[3] == '-';
-		return head[0] == TLS_HANDSHAKE && head[1] == 3 && (head[5] == 1 || head[5] == 2);
+		if (head[1] != 3)
+			return false;
+		/* A server that refuses begins with an alert, of two bytes. */
+		if (head[0] == TLS_ALERT)
+			return head[3] == 0 && head[4] == 2;
+		return head[0] == TLS_HANDSHAKE && (head[5] == 1 || head[5] == 2);
 	}
-	if (bpf_skb_load_bytes(skb, packet->start, head, 1))
-		return false;
+	if (packet->size >= 4) {
+		if (bpf_skb_load_bytes(skb, packet->start, head, 4))
+			return false;
+	} else {
+		if (bpf_skb_load_bytes(skb, packet->start, head, 1))
+			return false;
+		*ssh = head[0] == 'S';
+		return *ssh || head[0] == TLS_HANDSHAKE;
+	}
 	*ssh = head[0] == 'S';
-	return *ssh || head[0] == TLS_HANDSHAKE;
+	return *ssh ? head[1] == 'S' && head[2] == 'H' && head[3] == '-' : head[0] == TLS_HANDSHAKE && head[1] == 3;
 }
 
 /*

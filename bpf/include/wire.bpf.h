@@ -152,7 +152,7 @@ static __always_inline bool is_traced_task(struct task_struct *task)
 		return false;
 	if (!targ_name_mask_low)
 		return true;
-	bpf_probe_read_kernel(comm, sizeof(comm), &task->comm);
+	bpf_probe_read_kernel_str(comm, sizeof(comm), &task->comm);
 	return contains_name(comm);
 }
 
@@ -182,7 +182,7 @@ static __always_inline void fill_owner(struct ct_header *header, struct task_str
 	header->ppid = BPF_CORE_READ(task, real_parent, tgid);
 	header->uid = BPF_CORE_READ(task, cred, uid.val);
 	header->gid = BPF_CORE_READ(task, cred, gid.val);
-	BPF_CORE_READ_INTO(&header->comm, task, comm);
+	BPF_CORE_READ_STR_INTO(&header->comm, task, comm);
 }
 
 static __noinline int fill_wire(struct ct_wire_data *record, const struct ct_packet *packet)
