@@ -75,6 +75,15 @@ class Loaded:
         if self.probe.on_event:
             self.probe.on_event(self.context, event)
 
+    def digest(self, events: list[Event], now_ns: int) -> list[Event]:
+        """The events, with what the probe makes of its records in their place."""
+        kind, digest = self.probe.takes, self.probe.digest
+        if not digest:
+            return events
+        own = [event for event in events if event.kind.name == kind]
+        made = digest(self.context, own, now_ns, self.context.detached and not events)
+        return [event for event in events if event.kind.name != kind] + made if own or made else events
+
 
 def states_of(probes: Sequence[Probe], loaded: Sequence[Loaded], skipped: Sequence[Skipped]) -> list[ProbeState]:
     """How each probe is doing, in their order."""

@@ -83,6 +83,7 @@ class EbpfManager:
         self._kinds: dict[int, str] = {}
         self._stats = Stats()
         self._listeners: dict[str, list[Loaded]] = {}
+        self._digesting: list[Loaded] = []
         self._next_check = 0.0
         self._warned = 0
         self._fullest = 0.0
@@ -226,6 +227,8 @@ class EbpfManager:
             if loaded.probe.on_event:
                 for kind in loaded.probe.wants:
                     self._listeners.setdefault(kind, []).append(loaded)
+            if loaded.probe.digest:
+                self._digesting.append(loaded)
         # All is in the kernel, so its types are not needed any more, nor what refers to them: several megabytes.
         pybpfload.forget_kernel_btf()
         for loaded in self._loaded:
@@ -256,12 +259,21 @@ class EbpfManager:
                 self._fullest = max(self._fullest, self.fill)
         if self._listeners:
             self._tell(events)
+        if self._digesting:
+            events = self._digest(events)
         now = time.monotonic()
         if now >= self._next_check:
             self._next_check = now + CHECK_S
             self._clock.measure()
             self._warn_of_losses()
         return events
+
+    def _digest(self, events: list[Event]) -> list[Event]:
+        """Let probes make events of their records."""
+        now_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        for loaded in self._digesting:
+            events = loaded.digest(events, now_ns)
+        return sorted(events, key=_event_time)
 
     def _tell(self, events: Sequence[Event]) -> None:
         """Tell the probes of the events that they want to know of."""

@@ -305,6 +305,28 @@ KINDS = (
         hidden=True,
     ),
     EventKind(
+        "wire_data",
+        "A piece of a connection in clear; it becomes one of the others, and is never shown.",
+        COMMON,
+        hidden=True,
+    ),
+    EventKind(
+        "kernel_crypto",
+        "A process asked the kernel to encrypt for it: a socket of AF_ALG, or TLS in the kernel.",
+        (
+            *COMMON,
+            Column("interface", STRING, "``AF_ALG``, or ``kTLS`` with the direction: ``kTLS send``, ``kTLS receive``."),
+            Column("algorithm", STRING, "As the kernel calls it: ``cbc(aes)``, ``AES-GCM-256``."),
+            Column(
+                "type", STRING, "What kind of algorithm: ``skcipher``, ``hash``, ``aead``; null for TLS.", nullable=True
+            ),
+            Column("version", STRING, "Version of TLS; null for AF_ALG.", nullable=True),
+            Column("result", INTEGER, "0 if the kernel took it, else the errno."),
+            Column("error", STRING, "Name of the errno, or null.", "result", _errno_names, nullable=True),
+            *PLACE,
+        ),
+    ),
+    EventKind(
         "lib_load",
         "A cryptographic library was mapped as code: at a program's start, or by dlopen().",
         LIBRARY,

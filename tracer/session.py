@@ -67,6 +67,8 @@ OPTIONAL = {
     "lib_load": {"lib_load"},
     "lib_open": {"lib_open"},
     "openssl_api": {"api_call", "tls_handshake"},
+    "kernel_crypto": {"kernel_crypto"},
+    "wire": {"tls_handshake", "ssh_handshake"},
 }
 
 

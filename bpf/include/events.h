@@ -26,6 +26,8 @@ enum ct_kind {
 	CT_API_CALL = 6,
 	CT_TLS_HANDSHAKE = 7,
 	CT_LIB_OPEN = 8,
+	CT_WIRE_DATA = 9,
+	CT_KERNEL_CRYPTO = 10,
 };
 
 #define CT_COMM_SIZE 16
@@ -34,6 +36,9 @@ enum ct_kind {
 #define CT_STRINGS_SIZE (2 * CT_PATH_SIZE)
 #define CT_ARGV_SIZE 4096 /* of arguments at most */
 #define CT_ASKED_SIZE 256
+#define CT_WIRE_SIZE 4096 /* of what is sent at most in one record */
+#define CT_ALG_TYPE_SIZE 14 /* include/uapi/linux/if_alg.h: struct sockaddr_alg */
+#define CT_ALG_NAME_SIZE 64
 
 typedef __u64 ct_boot_ns; /* nanoseconds since boot, with the time asleep (CLOCK_BOOTTIME) */
 typedef __u32 ct_pid; /* as the initial pid namespace has it */
@@ -177,6 +182,53 @@ struct ct_lib_open {
 	ct_asked path; /* as the caller gave it; the beginning, if it is longer */
 };
 
+enum ct_wire_flags {
+	CT_WIRE_SENT = 1, /* by the socket at `from`; else received by that at `to` */
+	CT_WIRE_OWNED = 2, /* the header tells of the process that sent it; else it is zeros, but for time and kind */
+	CT_WIRE_LOCAL = 4, /* both sockets are on this host */
+	CT_WIRE_WANTED = 16, /* the filters let this process pass */
+	CT_WIRE_CONNECTED = 8, /* TCP: the socket that sent or received it has connected to the other */
+};
+
+/*
+ * A piece of what two sockets say to each other before it is encrypted: the beginning of a TCP
+ * connection, or a datagram.
+ */
+struct ct_wire_data {
+	struct ct_header;
+	__u64 space; /* where the addresses mean something: the network namespace */
+	__u32 base; /* TCP: sequence number of the first byte that `from` sent: tells connections apart */
+	__u32 offset; /* TCP: of the data behind that byte; else: number of the datagram */
+	__u16 segment; /* UDP: the data is several datagrams of this size; 0: one */
+	__u16 protocol; /* IPPROTO_TCP or IPPROTO_UDP */
+	__u16 family; /* AF_INET or AF_INET6 */
+	__u16 from_port;
+	__u16 to_port;
+	__u16 flags; /* enum ct_wire_flags */
+	ct_ip from;
+	ct_ip to;
+	__u32 data_size;
+	char data[CT_WIRE_SIZE];
+};
+
+enum ct_crypto_use {
+	CT_AF_ALG, /* bind() of a socket of AF_ALG */
+	CT_KTLS_SEND, /* setsockopt(TLS_TX) */
+	CT_KTLS_RECEIVE, /* setsockopt(TLS_RX) */
+};
+
+/* A process asked the kernel to encrypt for it. */
+struct ct_kernel_crypto {
+	struct ct_header;
+	ct_result result;
+	__u32 use; /* enum ct_crypto_use */
+	__u16 tls_version; /* include/uapi/linux/tls.h: struct tls_crypto_info */
+	__u16 tls_cipher;
+	char alg_type[CT_ALG_TYPE_SIZE + 2];
+	char alg_name[CT_ALG_NAME_SIZE];
+	__u32 pad;
+};
+
 union ct_event {
 	struct ct_header header;
 	struct ct_file_open file_open;
@@ -187,6 +239,8 @@ union ct_event {
 	struct ct_process_fork process_fork;
 	struct ct_lib_load lib_load;
 	struct ct_lib_open lib_open;
+	struct ct_wire_data wire_data;
+	struct ct_kernel_crypto kernel_crypto;
 };
 
 #endif /* CT_EVENTS_H */

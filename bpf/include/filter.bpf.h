@@ -49,15 +49,11 @@ struct {
 	__uint(value_size, sizeof(__u32));
 } cgroups SEC(".maps");
 
-/* Whether the name of the thread contains that of the knobs, which is tried at each place. */
-static __always_inline bool has_name(void)
+/* Whether the name of a thread, 16 bytes, contains that of the knobs, which is tried at each place. */
+static __always_inline bool contains_name(const __u64 *comm)
 {
-	__u64 low, high;
-	__u64 comm[2] = {};
+	__u64 low = to_lower(comm[0]), high = to_lower(comm[1]);
 
-	bpf_get_current_comm(comm, sizeof(comm));
-	low = to_lower(comm[0]);
-	high = to_lower(comm[1]);
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < CT_COMM_SIZE - 1; i++) {
 		if ((low & targ_name_mask_low) == targ_name_low &&
@@ -67,6 +63,14 @@ static __always_inline bool has_name(void)
 		high >>= 8;
 	}
 	return false;
+}
+
+static __always_inline bool has_name(void)
+{
+	__u64 comm[2] = {};
+
+	bpf_get_current_comm(comm, sizeof(comm));
+	return contains_name(comm);
 }
 
 /* About the current task; `tgid` is that of its process. */

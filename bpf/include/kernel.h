@@ -21,6 +21,7 @@ typedef _Bool bool;
 #define EINTR 4
 #define EFAULT 14
 #define EEXIST 17
+#define EINVAL 22
 #define ERESTARTSYS 512 /* include/linux/errno.h: from here to ERESTART_RESTARTBLOCK ... */
 #define ERESTART_RESTARTBLOCK 516 /* ... are never seen by user space */
 
@@ -114,6 +115,39 @@ struct thread_info {
 	__u32 status; /* x86 only */
 } __relocated;
 
+typedef struct {
+	__u32 val;
+} kuid_t;
+
+struct cred {
+	kuid_t uid;
+	kuid_t gid;
+} __relocated;
+
+struct kernfs_node {
+	__u64 id;
+} __relocated;
+
+struct cgroup {
+	struct kernfs_node *kn;
+} __relocated;
+
+struct css_set {
+	struct cgroup *dfl_cgrp;
+} __relocated;
+
+struct ns_common {
+	__u32 inum;
+} __relocated;
+
+struct net {
+	struct ns_common ns;
+} __relocated;
+
+struct nsproxy {
+	struct net *net_ns;
+} __relocated;
+
 struct task_struct {
 	struct thread_info thread_info;
 	unsigned int flags;
@@ -127,6 +161,10 @@ struct task_struct {
 	struct signal_struct *signal;
 	struct fs_struct *fs;
 	struct files_struct *files;
+	const struct cred *cred;
+	struct css_set *cgroups;
+	struct nsproxy *nsproxy;
+	char comm[16];
 } __relocated;
 
 struct socket {
@@ -137,16 +175,43 @@ struct in6_addr {
 	__u8 bytes[16];
 };
 
+typedef struct {
+	struct net *net;
+} possible_net_t;
+
 struct sock_common {
 	__u16 skc_family;
+	volatile unsigned char skc_state;
+	possible_net_t skc_net;
 	__u16 skc_num;
 	__u16 skc_dport; /* in network byte order */
 	__u32 skc_daddr;
 	struct in6_addr skc_v6_daddr;
 } __relocated;
 
+struct sock_lock {
+	int owned; /* by a process: until it lets go, nobody else sends or receives */
+} __relocated;
+
 struct sock {
 	struct sock_common __sk_common;
+	struct sock_lock sk_lock;
+} __relocated;
+
+struct inet_sock {
+	struct sock sk;
+} __relocated;
+
+struct inet_connection_sock {
+	struct inet_sock icsk_inet;
+} __relocated;
+
+struct tcp_sock {
+	struct inet_connection_sock inet_conn;
+	__u64 bytes_received;
+	__u64 bytes_acked;
+	__u64 bytes_sent;
+	__u32 rcv_nxt;
 } __relocated;
 
 struct linux_binprm {

@@ -9,7 +9,7 @@ probe is loaded, and what is attached through it is closed with the rest.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 if TYPE_CHECKING:
@@ -90,6 +90,9 @@ class Probe(NamedTuple):
         wants: the kinds of events that `on_event` is called for, of whatever probe they come.
         on_event: is given each of these events before the pipeline is, in the order of their times. It may attach
             more by adding to `context.links`.
+        takes: a kind of records that are no events yet: they come to `digest`, and nobody else sees them.
+        digest: is given these, each time the ring was looked at, with the time since boot in nanoseconds; returns
+            the events that they make. The third says that nothing more will come.
         wanted: whether what the user asked for takes this probe at all.
         sends: whether it sends events; if not, it has no ring buffer.
         several: the kinds of events that it sends, if they are not just one of its own name.
@@ -103,6 +106,8 @@ class Probe(NamedTuple):
     attach: Callable[[Context], None] | None = None
     wants: tuple[str, ...] = ()
     on_event: Callable[[Context, Event], None] | None = None
+    takes: str = ""
+    digest: Callable[[Context, Sequence[Event], int, bool], list[Event]] | None = None
     wanted: Callable[[Settings], bool] = always
     sends: bool = True
     several: tuple[str, ...] = ()
