@@ -51,6 +51,7 @@ EVIDENCE = Column(
 # What a TLS handshake tells on the wire; see tracer/wire.
 WIRE_TLS = (
     Column("source", STRING, "``library`` if a function of one was seen, ``wire`` if the packets were.", nullable=True),
+    Column("transport", STRING, "What it runs over: ``TCP``, ``DTLS``, ``QUIC v1``, ``QUIC v2``.", nullable=True),
     Column("version", STRING, "The version that was agreed on: ``TLS 1.3``.", nullable=True),
     Column("suite", STRING, "The cipher suite, as IANA calls it; its number if it has no name.", nullable=True),
     Column(

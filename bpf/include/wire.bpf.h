@@ -31,6 +31,17 @@
 #define IP_OFFSET 0x1fff
 #define TCP_FLAG_SYN 2
 
+#define PASS 1
+
+const volatile __u32 targ_received; /* look at what comes from the same host, too: its sender is not looked at */
+
+struct ct_ends {
+	ct_ip from, to;
+	__u64 space;
+	__u16 from_port, to_port;
+	__u32 way;
+};
+
 /* A packet: where it goes, and where in it the payload is. */
 struct ct_packet {
 	__u64 space;
@@ -143,7 +154,7 @@ static __always_inline bool is_traced_task(struct task_struct *task)
 		return false;
 	if (!targ_name_mask_low)
 		return true;
-	bpf_probe_read_kernel(comm, sizeof(comm), &task->comm);
+	bpf_probe_read_kernel_str(comm, sizeof(comm), &task->comm);
 	return contains_name(comm);
 }
 
@@ -174,7 +185,7 @@ static __always_inline void fill_owner(struct ct_header *header, struct task_str
 	header->ppid = process_id(BPF_CORE_READ(task, real_parent));
 	header->uid = BPF_CORE_READ(task, cred, uid.val);
 	header->gid = BPF_CORE_READ(task, cred, gid.val);
-	BPF_CORE_READ_INTO(&header->comm, task, comm);
+	BPF_CORE_READ_STR_INTO(&header->comm, task, comm);
 }
 
 static __noinline int fill_wire(struct ct_wire_data *record, const struct ct_packet *packet)
@@ -197,6 +208,17 @@ static __noinline int fill_wire(struct ct_wire_data *record, const struct ct_pac
 	__builtin_memcpy(record->from, packet->from, sizeof(record->from));
 	__builtin_memcpy(record->to, packet->to, sizeof(record->to));
 	return 0;
+}
+
+static __always_inline void fill_ends(struct ct_ends *ends, const struct ct_packet *packet, __u32 way)
+{
+	__builtin_memset(ends, 0, sizeof(*ends));
+	__builtin_memcpy(ends->from, packet->from, sizeof(ends->from));
+	__builtin_memcpy(ends->to, packet->to, sizeof(ends->to));
+	ends->space = packet->space;
+	ends->from_port = packet->from_port;
+	ends->to_port = packet->to_port;
+	ends->way = way;
 }
 
 /* `size` bytes of the packet from `at` on, in a record with room for so many. */

@@ -22,7 +22,11 @@ MEMORY = 2 << 30
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="fuzz", description=__doc__.split("\n")[0] if __doc__ else None)
-    parser.add_argument("--target", default="all", help="object, btf, ext, target, record, symbols, dump or all")
+    parser.add_argument(
+        "--target",
+        default="all",
+        help="object, btf, ext, target, record, symbols, dump, talk, tls, ssh, dtls, quic, certificate or all",
+    )
     parser.add_argument("--runs", type=int, default=10_000, help="executions of each target")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--max-seconds", type=float, default=60.0, help="for each target")

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pybpfload.errors import ObjectError
+from tracer.wire.reader import WireError
 
 FOUND = Path(__file__).resolve().parent / "found"
 SLOW_S = 1.0
@@ -107,7 +108,7 @@ class Harness:
             self.read += 1
         except Endless:
             problem = "slow: stopped"
-        except ObjectError as error:
+        except (ObjectError, WireError) as error:
             str(error)
         except (Exception, RecursionError, MemoryError) as error:  # noqa: BLE001 - that is what is looked for
             place = traceback.extract_tb(error.__traceback__)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from tests.fuzz import elfimage
 from tests.fuzz.btfimage import change_btf, change_ext
 from tests.fuzz.elfimage import Image, flip
+from tests.fuzz.wire import GRAM, TALK, change_datagrams, change_talk
 
 if TYPE_CHECKING:
     from random import Random
@@ -24,6 +25,10 @@ def mutate(data: bytes, rng: Random, max_size: int = MAX_SIZE) -> bytes:
         made = _change_elf(data, rng)
     elif data[:2] in (b"\x9f\xeb", b"\xeb\x9f"):
         made = change_btf(data, rng)
+    elif data[:4] == TALK:
+        made = change_talk(data, rng)
+    elif data[:4] == GRAM:
+        made = change_datagrams(data, rng)
     elif data[4:6] in (b"\x9f\xeb", b"\xeb\x9f"):
         made = _change_pair(data, rng)
     else:

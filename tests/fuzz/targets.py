@@ -1,6 +1,7 @@
 """What is fuzzed: one function for each surface that bytes from outside can reach.
 
-Each takes any bytes. `ObjectError` and its children are answers (for records also `RecordError`), and
+Each takes any bytes. `ObjectError` and its children are answers (for records also `RecordError`, for what was sent
+over the network `WireError`), and
 so is a result; anything else is a finding, and so is an assertion here that fails.
 """
 
@@ -31,6 +32,7 @@ from pybpfload.symbols.usdt import usdt_sites
 from pybpfload.symbols.usdt_args import parse_arguments
 from pybpfload.targets import KernelTypes, read_btf
 from tests.fuzz import seeds
+from tests.fuzz.wire import WIRE_TARGETS
 from tests.unit.pybpfload.test_btf_layout import event_types
 
 MAX_VALUE = 1 << 16  # larger variables are not read: their values would be larger still
@@ -265,4 +267,5 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], Callable[..., tuple[bytes, ...
     "record": (read_records, lambda tools: tuple(bytes([i]) + bytes(range(200)) for i in range(len(layouts())))),
     "symbols": (find_symbols, seeds.elfs),
     "dump": (dump_types, seeds.btfs),
+    **WIRE_TARGETS,
 }

@@ -29,7 +29,8 @@ def _memory():
 REGRESSIONS = sorted((Path(__file__).parent / "regressions").glob("*.bin"))
 SEED = 20_240_229
 # How often each target is called: about two seconds for each.
-RUNS = {"object": 700, "btf": 500, "ext": 4000, "target": 500, "record": 10_000, "symbols": 3000, "dump": 400}
+RUNS = {"object": 700, "btf": 500, "ext": 4000, "target": 500, "record": 10_000, "symbols": 3000, "dump": 400,
+        "talk": 3000, "tls": 3000, "ssh": 3000, "dtls": 3000, "quic": 500, "certificate": 5000}  # fmt: skip
 ENOUGH_S = 5
 
 

@@ -7,6 +7,8 @@ the latter; all others are classical.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 GROUPS = {
     1: "sect163k1", 2: "sect163r1", 3: "sect163r2", 4: "sect193r1", 5: "sect193r2", 6: "sect233k1", 7: "sect233r1",
     8: "sect239k1", 9: "sect283k1", 10: "sect283r1", 11: "sect409k1", 12: "sect409r1", 13: "sect571k1",
@@ -35,3 +37,27 @@ SHORT = frozenset((1, 2, 3, 4, 5, 15, 16, 17, 18, 19))
 def group_name(number: int) -> str:
     """``X25519MLKEM768``; the number, if nobody has given it a name."""
     return GROUPS.get(number) or f"0x{number:04X}"
+
+
+# Size in bits, number of the group, and the constant of its prime: RFC 7919, appendix A.
+_FFDHE = ((2048, 256, 560316), (3072, 257, 2625351), (4096, 258, 5736041), (6144, 259, 15705020),
+          (8192, 260, 10965728))  # fmt: skip
+
+
+@lru_cache(maxsize=1)
+def finite_fields() -> dict[int, int]:
+    """The primes of the ffdhe groups, and their numbers.
+
+    They are 2^b - 2^(b-64) + (floor(2^(b-130) e) + X) 2^64 - 1, where e is Euler's number: made here, not copied.
+    """
+    bits = max(size for size, _, _ in _FFDHE) + 64
+    term = euler = 1 << bits
+    divisor = 1
+    while term:
+        term //= divisor
+        euler += term
+        divisor += 1
+    return {
+        (1 << size) - (1 << (size - 64)) + (((euler >> (bits - size + 130)) + constant) << 64) - 1: number
+        for size, number, constant in _FFDHE
+    }

@@ -10,7 +10,7 @@ from tracer.catalog.grades import PQ_CLASSICAL, PQ_HYBRID, PQ_NONE, PQ_PURE, Neg
 from tracer.catalog.groups import group_name
 from tracer.catalog.signatures import scheme_name
 from tracer.catalog.suites import suite_name
-from tracer.catalog.versions import is_old, version_name
+from tracer.catalog.versions import VERSIONS, is_old, version_name
 from tracer.wire import hello as h
 from tracer.wire.certificate import Certificate
 from tracer.wire.exchange import Exchange
@@ -20,6 +20,7 @@ from tracer.wire.reader import text
 
 NOT_OFFERED, NOT_CHOSEN = "client did not offer", "server did not choose"
 NEGOTIATED = "negotiated"
+TRANSPORTS = {"t": "TCP", "d": "DTLS", "q": "QUIC"}
 
 
 @dataclass
@@ -53,7 +54,7 @@ def describe(agreed: Agreed, *, whole: bool, transport: str = "t") -> dict[str, 
         transport: as in `ja4`.
     """
     fields: dict[str, Any] = {**_offered(agreed.offer, transport), **_chosen(agreed)}
-    fields["source"] = "wire"
+    fields["source"], fields["transport"] = "wire", TRANSPORTS[transport]
     fields["success"] = False if agreed.failed else None
     fields["hello_retry"] = agreed.retried
     fields["truncated"] = not whole
@@ -134,7 +135,7 @@ def _exchange_kind(agreed: Agreed, version: int, group: int | None) -> str | Non
     if group is not None:
         return exchange_kind(group)
     if not is_old(version):
-        return None if agreed.answer.cut else PQ_NONE
+        return PQ_NONE if version in VERSIONS and not agreed.answer.cut else None
     if agreed.resumed or suite_name(agreed.answer.suites[0]).startswith("TLS_PSK_"):
         return PQ_NONE
     # RSA, or numbers: nothing that TLS 1.2 has is anything else.

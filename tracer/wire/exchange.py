@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from tracer.catalog.groups import group_name
+from tracer.catalog.groups import finite_fields, group_name
 from tracer.catalog.suites import suite_name
 from tracer.wire.reader import CutError, Reader
 
@@ -50,7 +50,9 @@ def read_exchange(body: bytes, suite: int, version: int, *, cut: bool = False) -
         sizes: tuple[int, ...] = (1,)
     elif "DHE" in how or "DH_anon" in how:
         prime = int.from_bytes(reader.vector(2), "big")
-        found = Exchange(f"DH {prime.bit_length()}", bits=prime.bit_length())
+        bits = prime.bit_length()
+        known = finite_fields().get(prime)
+        found = Exchange(f"DH {bits}" if known is None else group_name(known), known, bits)
         sizes = (2, 2)
     else:
         return None

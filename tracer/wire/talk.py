@@ -9,12 +9,13 @@ from strangers: whatever they are, the answer is a result or `WireError`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from tracer.wire import ssh, tls
+from tracer.wire import dtls, quic, ssh, tls
 from tracer.wire.reader import WireError
 
-__all__ = ["UNDECIDED", "Talk", "WireError", "read_talk"]
+__all__ = ["UNDECIDED", "Talk", "WireError", "read_datagrams", "read_talk"]
 
 # So much of each direction is looked at.
 MAX_BYTES = tls.MAX_BYTES
@@ -64,3 +65,21 @@ def read_talk(sent: bytes, received: bytes, role: str = "") -> Talk | None:
     else:
         return None
     return Talk(kind, side, {"role": side, **fields}, complete)
+
+
+def read_datagrams(sent: Sequence[bytes], received: Sequence[bytes]) -> Talk | None:
+    """The same of datagrams, each in the order in which they came: DTLS, and the first packets of QUIC.
+
+    Datagrams that are neither, or come too late, may be among them.
+
+    Raises:
+        WireError: as `read_talk`.
+    """
+    for begins, read in ((dtls.begins, dtls.read_dtls), (quic.begins, quic.read_quic)):
+        ours, theirs = list(filter(begins, sent)), list(filter(begins, received))
+        if ours or theirs:
+            if begins is dtls.begins:
+                ours, theirs = list(sent), list(received)
+            role, fields, complete = read(ours, theirs)
+            return Talk("tls_handshake", role, {"role": role, **fields}, complete)
+    return UNDECIDED if not sent and not received else None

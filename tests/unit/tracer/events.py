@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tracer.model import KIND_BY_NAME, Event
+from tracer.model import KIND_BY_NAME, Event, complete
 
 COMMON = {
     "time": 1_000_000_000,
@@ -79,4 +79,31 @@ def tls_handshake(**fields):
     """As decode makes it from a record, and the probe adds to it."""
     own = {"role": "client", "success": True, "returned": 1, "calls": 2, "peer_address": "::1", "peer_port": 443,
            "local_port": 40000, "certificate": "", "cipher_list": "HIGH", "ciphersuites": "", **LIBRARY}  # fmt: skip
-    return Event(KIND_BY_NAME["tls_handshake"], {**COMMON, **own, **fields})
+    own.update(source="library", evidence="initialised")
+    return handshake("tls_handshake", own, fields)
+
+
+def tls_on_the_wire(**fields):
+    """As the probe makes it of what was sent."""
+    own = {"role": "client", "peer_address": "::1", "peer_port": 443, "local_port": 40000, "source": "wire",
+           "version": "TLS 1.3", "suite": "TLS_AES_256_GCM_SHA384", "group": "X25519MLKEM768", "sni": "example.org",
+           "offered_versions": ("TLS 1.3", "TLS 1.2"), "offered_groups": ("X25519MLKEM768", "x25519"),
+           "offered_alpn": ("h2", "h\u00fc\n"), "resumed": False, "post_quantum": "hybrid", "grade": "hybrid",
+           "grade_reason": "key exchange X25519MLKEM768", "evidence": "negotiated", "truncated": False}  # fmt: skip
+    return handshake("tls_handshake", own, fields)
+
+
+def ssh_handshake(**fields):
+    """As the probe makes it of what was sent."""
+    own = {"role": "client", "peer_address": "::1", "peer_port": 22, "local_port": 40000, "version": "SSH 2.0",
+           "kex": "curve25519-sha256", "host_key": "ssh-ed25519", "server_banner": "SSH-2.0-x", "truncated": False,
+           "grade": "quantum-vulnerable", "grade_reason": "key exchange curve25519-sha256",
+           "evidence": "negotiated"}  # fmt: skip
+    return handshake("ssh_handshake", own, fields)
+
+
+def handshake(kind, own, fields):
+    """With None where nothing is known."""
+    found = {**COMMON, **own, **fields}
+    complete(kind, found)
+    return Event(KIND_BY_NAME[kind], found)

@@ -26,6 +26,7 @@ from tracer.decode import (
     read_arguments,
 )
 from tracer.errors import LoadError
+from tracer.handshakes import WIRE_TLS
 from tracer.model import KINDS
 from tracer.objects import ARCHITECTURES
 
@@ -191,7 +192,10 @@ def test_decoder_knows_every_kind_and_its_columns(spec, decoder):
     """What the columns show is in the records, or is added by a later step."""
     numbers = spec.btf.enum_values("ct_kind")
     recorded = [kind for kind in KINDS if f"CT_{kind.name.upper()}" in numbers]
-    assert {kind.name for kind in KINDS} - {kind.name for kind in recorded} == {"lib_present"}  # from /proc
+    assert {kind.name for kind in KINDS} - {kind.name for kind in recorded} == {
+        "lib_present",  # from /proc
+        "ssh_handshake",  # from what was sent
+    }
     added = {
         "exe",
         "file_type",
@@ -206,6 +210,7 @@ def test_decoder_knows_every_kind_and_its_columns(spec, decoder):
         "build_id",
     }
     added |= {"function_name", "success", "peer_address"}  # by the probe itself
+    added |= {column.field for column in WIRE_TLS}
     for kind in recorded:
         layout = spec.records["events"].member(kind.name)
         raw = b"\0" if "strings_size" in layout.names else None

@@ -31,7 +31,7 @@ def test_kind_begins_with_the_names_of_the_c_tool(kind):
 def test_column_is_documented_by_one_sentence(column):
     """The documentation of events is made from these."""
     assert column.doc.endswith(".")
-    assert column.type in {model.INTEGER, model.STRING, model.BOOLEAN}
+    assert column.type in {model.INTEGER, model.STRING, model.BOOLEAN, model.ARRAY}
 
 
 @pytest.mark.parametrize(("number", "name"), [(0, None), (2, "ENOENT"), (13, "EACCES"), (9999, "9999")])

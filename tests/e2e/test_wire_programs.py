@@ -1,0 +1,84 @@
+"""What real programs say to each other is read as they themselves print it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support import pairs, talkers
+from tests.support.pairs import PAIRS
+from tests.support.recorder import Recorder
+from tracer.wire.talk import read_talk
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Certificates."""
+    found = talkers.make_certificates(tmp_path_factory.mktemp("certificates"))
+    pairs.FOLDER[0] = found
+    return found
+
+
+def comparable(fields):
+    """Names of groups differ in case."""
+    return {name: talkers.group(value) if name == "group" and value else value for name, value in fields.items()}
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair.name.replace(" ", "-"))
+def test_handshake_is_read_as_the_program_prints_it(pair, folder):
+    """Both sides give the same, and it is what the client says, and what is known of the pair."""
+    if not talkers.has(*pair.needs):
+        pytest.skip(f"needs {', '.join(pair.needs)}")
+    with pair.server(folder) as port, Recorder(port) as recorder:
+        said = pair.client("127.0.0.1", recorder.port)
+        up, down = recorder.talks(pair.connections)[pair.connections - 1]
+    assert "failed" not in said, said["failed"]
+    if said.get("version") == "TLS 1.3":
+        said.pop("alpn", None)  # it is encrypted
+    seen = [read_talk(up, down), read_talk(down, up)]
+    assert [talk.role for talk in seen] == ["client", "server"]
+    for talk in seen:
+        assert talk.complete
+        assert talk.fields["truncated"] is False
+        fields = comparable(talk.fields)
+        expected = {**said, **pair.known}
+        assert {name: fields[name] for name in expected} == expected
+
+
+SSH = (
+    ("ssh sshd", talkers.ssh_server, talkers.ssh(), {"post_quantum": "hybrid", "grade": "hybrid", "strict_kex": True}),
+    ("ssh sshd classical", talkers.ssh_server, talkers.ssh("-o", "KexAlgorithms=curve25519-sha256"),
+     {"post_quantum_reason": "client did not offer", "grade": "quantum-vulnerable"}),
+    ("ssh sshd, server without", lambda folder: talkers.ssh_server(folder, "KexAlgorithms ecdh-sha2-nistp384\n"),
+     talkers.ssh(), {"kex": "ecdh-sha2-nistp384", "post_quantum_reason": "server did not offer"}),
+    ("ssh sshd gcm", talkers.ssh_server, talkers.ssh("-c", "aes256-gcm@openssh.com"),
+     {"mac_client": None, "mac_server": None}),
+    ("ssh sshd ctr", talkers.ssh_server, talkers.ssh("-c", "aes128-ctr", "-m", "hmac-sha2-512", "-C"),
+     {"mac_client": "hmac-sha2-512", "cipher_server": "aes128-ctr"}),
+    ("ssh dropbear", talkers.dropbear_server, talkers.ssh(), {"post_quantum": "classical"}),
+    ("ssh dropbear old", talkers.dropbear_server,
+     talkers.ssh("-oKexAlgorithms=diffie-hellman-group14-sha1", "-oHostKeyAlgorithms=ssh-ed25519", "-m", "hmac-sha1",
+                 "-c", "aes128-ctr"), {"grade": "weak"}),
+    ("dbclient sshd", talkers.ssh_server, talkers.dropbear_client, {"post_quantum": "classical"}),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "server", "client", "known"), SSH, ids=[row[0].replace(" ", "-") for row in SSH])
+def test_ssh_is_read_as_the_program_prints_it(name, server, client, known, folder):
+    """The client's word, or the server's log where the client says nothing."""
+    if not talkers.has(*name.replace(",", "").replace("ssh ", "ssh ").split()[:2]):
+        pytest.skip(f"needs {name}")
+    with server(folder) as port, Recorder(port) as recorder:
+        said = client("127.0.0.1", recorder.port)
+        up, down = recorder.talks()[0]
+    if not said:
+        said = talkers.read_ssh((folder / f"sshd-{port}.log").read_text())
+        said["client_banner"] = said.pop("their_banner", None)
+    assert "failed" not in said, said["failed"]
+    if "their_banner" in said:
+        said["server_banner"] = said.pop("their_banner")
+    seen = [read_talk(up, down), read_talk(down, up)]
+    assert [talk.role for talk in seen] == ["client", "server"]
+    for talk in seen:
+        assert (talk.kind, talk.complete, talk.fields["truncated"]) == ("ssh_handshake", True, False)
+        expected = {**said, **known}
+        assert {key: talk.fields[key] for key in expected} == expected

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: MIT
+"""What both sides have sent in the clear, and what it means: the same for TLS and DTLS."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from tracer.catalog.versions import is_old
+from tracer.wire import hello as h
+from tracer.wire.agreed import Agreed, describe
+from tracer.wire.certificate import Certificate, read_certificate
+from tracer.wire.exchange import Exchange, read_exchange
+from tracer.wire.hello import Hello, read_client_hello, read_server_hello
+from tracer.wire.reader import CutError, Reader, WireError
+
+NEW_TICKET, CERTIFICATE, KEY_EXCHANGE, HELLO_DONE = 4, 11, 12, 14
+
+MAX_MESSAGES = 64
+
+
+class Message(NamedTuple):
+    """A message of the handshake.
+
+    Attributes:
+        cut: whether `body` is only its beginning.
+    """
+
+    kind: int
+    body: bytes
+    cut: bool
+
+
+class Flight(NamedTuple):
+    """What one side has sent in the clear.
+
+    Attributes:
+        ended: whether the rest is encrypted.
+        failed: whether it has given up.
+    """
+
+    messages: list[Message]
+    ended: bool
+    failed: bool
+
+    def first(self, kind: int) -> Message | None:
+        """The first message of a kind."""
+        return next((each for each in self.messages if each.kind == kind), None)
+
+
+def split_messages(data: bytes) -> list[Message]:
+    """The messages of a stream; the last one may be only a beginning."""
+    found: list[Message] = []
+    at = 0
+    while at + 4 <= len(data) and len(found) < MAX_MESSAGES:
+        size = int.from_bytes(data[at + 1 : at + 4], "big")
+        body = data[at + 4 : at + 4 + size]
+        found.append(Message(data[at], body, len(body) < size))
+        at += 4 + size
+    return found
+
+
+def conclude(client: Flight, server: Flight, transport: str = "t") -> tuple[dict[str, Any], bool]:
+    """The fields of the event, and whether that is all there can be.
+
+    Args:
+        transport: as in `tracer.wire.fingerprints.ja4`.
+
+    Raises:
+        WireError: a hello is none.
+    """
+    dtls = transport == "d"
+    answers = _hellos(server, h.SERVER_HELLO, dtls=dtls)
+    offers = _hellos(client, h.CLIENT_HELLO, dtls=dtls)
+    answer = next((each for each in answers if not each.is_retry), None)
+    failed = server.failed or client.failed
+    retried = bool(answers) and answers[0].is_retry
+    agreed = Agreed(offers[0] if offers else None, answer, retried=retried, failed=failed)
+    whole = bool(offers) and not offers[0].cut and (failed or (answer is not None and not answer.cut))
+    if answer and is_old(h.chosen_version(answer)):
+        rest = server.messages[_after(server, answers) :]
+        agreed.resumed = _resumed(rest, server, answer, offers)
+        agreed.certificate = _certificate(server)
+        agreed.exchange = _exchange(server, answer)
+        whole = whole and (server.ended or server.first(HELLO_DONE) is not None)
+    return describe(agreed, whole=whole, transport=transport), whole
+
+
+def _hellos(flight: Flight, kind: int, *, dtls: bool) -> list[Hello]:
+    """The hellos of one side: one, or two if there was a HelloRetryRequest."""
+    found: list[Hello] = []
+    for message in flight.messages[:4]:
+        if message.kind == kind:
+            try:
+                if kind == h.CLIENT_HELLO:
+                    found.append(read_client_hello(message.body, cut=message.cut, dtls=dtls))
+                else:
+                    found.append(read_server_hello(message.body, cut=message.cut))
+            except CutError:
+                break
+    return found
+
+
+def _after(server: Flight, answers: list[Hello]) -> int:
+    """Where the messages behind the ServerHello begin."""
+    left = len(answers)
+    for number, message in enumerate(server.messages):
+        left -= message.kind == h.SERVER_HELLO
+        if not left:
+            return number + 1
+    return len(server.messages)
+
+
+def _resumed(rest: list[Message], server: Flight, answer: Hello, offers: list[Hello]) -> bool | None:
+    """Whether the keys are those of an earlier handshake: then no certificate follows, only the end.
+
+    None where the messages that decide it are missing.
+    """
+    others = [message for message in rest if message.kind != NEW_TICKET]
+    if others:
+        return False
+    if server.ended and not server.failed:
+        return True
+    if offers and answer.session and answer.session == offers[0].session:
+        return True
+    return None
+
+
+def _certificate(server: Flight) -> Certificate | None:
+    message = server.first(CERTIFICATE)
+    if message is None:
+        return None
+    reader = Reader(message.body, cut=message.cut)
+    try:
+        reader.number(3)
+        return read_certificate(reader.vector(3))
+    except WireError:
+        return None
+
+
+def _exchange(server: Flight, answer: Hello) -> Exchange | None:
+    message = server.first(KEY_EXCHANGE)
+    if message is None:
+        return None
+    try:
+        return read_exchange(message.body, answer.suites[0], answer.version, cut=message.cut)
+    except WireError:
+        return None
