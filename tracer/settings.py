@@ -17,6 +17,7 @@ class Settings(NamedTuple):
         name: what the name of the thread has to contain, the case of A to Z aside, or "".
         uid: the only real user id to watch, as the host has it, or None for all.
         cgroup: directory of a cgroup v2, to watch what runs in it or below, or "".
+        deep: whether calls of functions that are called very often are counted.
     """
 
     own_pid: int
@@ -26,3 +27,4 @@ class Settings(NamedTuple):
     name: str = ""
     uid: int | None = None
     cgroup: str = ""
+    deep: bool = False
