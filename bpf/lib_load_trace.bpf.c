@@ -21,6 +21,8 @@
 #define NR_MMAP 9
 #define NR_MMAP_32 192 /* lgetxattr() to 64-bit programs */
 #define SYSCALL_NR(regs) ((int)(regs)->orig_ax)
+#define MMAP_SIZE(regs) ((regs)->si)
+#define MMAP_SIZE_32(regs) ((regs)->cx)
 #define MMAP_PROT(regs) ((regs)->dx)
 #define MMAP_FLAGS(regs) ((regs)->r10)
 #define MMAP_FLAGS_32(regs) ((regs)->si)
@@ -32,6 +34,8 @@
 #define NR_MMAP 222
 #define NR_MMAP_32 192
 #define SYSCALL_NR(regs) ((regs)->syscallno)
+#define MMAP_SIZE(regs) ((regs)->regs[1])
+#define MMAP_SIZE_32(regs) ((regs)->regs[1])
 #define MMAP_PROT(regs) ((regs)->regs[2])
 #define MMAP_FLAGS(regs) ((regs)->regs[3])
 #define MMAP_FLAGS_32(regs) ((regs)->regs[3])
@@ -117,6 +121,7 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long result)
 	load = &event->lib_load;
 	inode = BPF_CORE_READ(file, f_inode);
 	load->address = result;
+	load->size = nr == NR_MMAP_32 ? MMAP_SIZE_32(regs) : MMAP_SIZE(regs);
 	load->inode = BPF_CORE_READ(inode, i_ino);
 	load->device = BPF_CORE_READ(inode, i_sb, s_dev);
 	load->mode = BPF_CORE_READ(inode, i_mode);

@@ -14,25 +14,8 @@
 #include "api.bpf.h"
 #include "shake.bpf.h"
 #include "call.bpf.h"
-#include "registers.bpf.h"
 
 #include <bpf/bpf_tracing.h>
-
-const volatile bool targ_cookies = true; /* false: find functions by their code all the same */
-
-static __always_inline __u64 find_cookie(struct pt_regs *ctx)
-{
-	struct ct_code code = {};
-	__u64 *cookie;
-
-	if (targ_cookies && bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_attach_cookie))
-		return bpf_get_attach_cookie(ctx);
-	code.place = PROBED_IP(ctx) & 0xfff;
-	bpf_probe_read_user(code.bytes, sizeof(code.bytes),
-			    (const void *)PROBED_IP(ctx) + BREAKPOINT_SIZE);
-	cookie = bpf_map_lookup_elem(&cookies, &code);
-	return cookie ? *cookie : NO_COOKIE;
-}
 
 SEC("uprobe.multi")
 int on_entry(struct pt_regs *ctx)
@@ -81,6 +64,8 @@ int on_return(struct pt_regs *ctx)
 	key.pointer = frame->object;
 	if (row->action == CT_DO_NEW)
 		end_new(&key, frame, row, RESULT(ctx));
+	else if (row->action == CT_DO_SET)
+		end_set(&key, frame, row, RESULT(ctx));
 	else if (row->action == CT_DO_FINISHED)
 		end_question(&key, row, frame, RESULT(ctx));
 	else
@@ -129,13 +114,15 @@ int BPF_PROG(on_sched_process_fork, struct task_struct *parent, struct task_stru
 	return 0;
 }
 
-/* A process that ends within a handshake, or without freeing a session whose handshake failed. */
+/* A thread that ends within a handshake; a process that does, or without freeing a session whose handshake failed. */
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(on_sched_process_exit, struct task_struct *task)
 {
 	struct ct_object key = {};
 	struct ct_user *user;
 
+	if (shaking_count)
+		stop_shaking(bpf_get_current_pid_tgid());
 	if (task->signal->live.counter)
 		return 0;
 	key.process = process_of(task);

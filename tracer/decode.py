@@ -193,6 +193,7 @@ SEMANTICS = {
     "ct_device": Semantic(Known(read_device, KEPT).__getitem__),
     "ct_mode": Semantic(),
     "ct_address": Semantic(),
+    "ct_algorithm": Semantic(Known(read_text, KEPT).__getitem__),
     "ct_asked": Semantic(read_text, "path"),
     "ct_open_strings": Semantic(split=split_open_strings, gives=(("path", "path"), ("file_path", "path"))),
     "ct_exec_strings": Semantic(split=split_exec_strings, gives=(("path", "path"), ("argv", "argv"))),

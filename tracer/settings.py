@@ -20,6 +20,7 @@ class Settings(NamedTuple):
         pid_ns: the PID namespace whose ids are meant, by its inode number, and outside of which nothing is reported; 0
             for that of the host.
         token: directory of a bpffs whose token stands for capabilities, or "".
+        deep: whether calls of functions that are called very often are counted.
     """
 
     own_pid: int
@@ -31,3 +32,4 @@ class Settings(NamedTuple):
     cgroup: str = ""
     token: str = ""
     pid_ns: int = 0
+    deep: bool = False

@@ -13,22 +13,17 @@
 #include "events.h"
 #include "kernel.h"
 #include "record.bpf.h"
+#include "places.bpf.h"
 
 #define MAX_FUNCTIONS 256
 #define MAX_ANCESTORS 4
 #define MAX_AGAIN 4
-#define CODE_SIZE 29
-
-/* A cookie is the number of a function, and that of the file it is in. */
-#define COOKIE_FUNCTION 0xffff
-#define COOKIE_LIBRARY 16
-#define NO_COOKIE COOKIE_FUNCTION
 
 /* What a call does. User space takes the numbers from here. */
 enum ct_action {
 	CT_DO_CALL, /* nothing more than to be reported */
 	CT_DO_NEW, /* makes a context or a session */
-	CT_DO_SET, /* gives it a certificate, a cipher list, a socket, a role */
+	CT_DO_SET, /* gives it a certificate or a cipher list, if it takes them; a socket, a role */
 	CT_DO_INHERIT, /* gives it what another one has */
 	CT_DO_SHAKE, /* goes on with the handshake */
 	CT_DO_TRANSFER, /* sends or receives, after a handshake if there was none: a success says there was */
@@ -106,42 +101,6 @@ struct {
 	__type(key, __u32);
 	__type(value, struct ct_row);
 } functions SEC(".maps");
-
-/*
- * Where kernels have no cookies (before 5.15): the place of a function in its page and its first
- * bytes, but for the very first, tell which one it is. User space leaves out what is not unique.
- */
-struct ct_code {
-	__u16 place;
-	__u8 bytes[CODE_SIZE];
-	__u8 pad;
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 4096);
-	__type(key, struct ct_code);
-	__type(value, __u64);
-} cookies SEC(".maps");
-
-/* How much code of the same file there is before and behind a function: calls from there are internal. */
-struct ct_code_around {
-	__u64 before;
-	__u64 behind;
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 8192);
-	__type(key, __u64);
-	__type(value, struct ct_code_around);
-} code_around SEC(".maps");
-
-struct ct_process {
-	__u64 start_time;
-	__u32 pid;
-	__u32 pad;
-};
 
 struct ct_object {
 	struct ct_process process;
@@ -230,30 +189,16 @@ struct ct_shaking {
 	struct ct_peer peer;
 };
 
+/* Nothing leaves it of itself, so that shaking_count is right; without room, a peer stays unknown. */
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 4096);
 	__type(key, __u64);
 	__type(value, struct ct_shaking);
 } shaking SEC(".maps");
 
-/* How many there are: others pay for one load only. A process killed within a handshake leaves one. */
+/* How many there are: others pay for one load only. */
 __s64 shaking_count;
-
-static __always_inline struct ct_process process_of(struct task_struct *task)
-{
-	struct ct_process process = {
-		.start_time = BPF_CORE_READ(task, group_leader, start_boottime),
-		.pid = BPF_CORE_READ(task, tgid),
-	};
-
-	return process;
-}
-
-static __always_inline struct ct_process current_process(void)
-{
-	return process_of((struct task_struct *)bpf_get_current_task());
-}
 
 static __always_inline bool has_executed(struct task_struct *task)
 {

@@ -28,10 +28,7 @@ static __always_inline __s64 read_number(const struct ct_row *row, __u64 value)
 
 static __always_inline bool is_internal(const struct ct_call *call)
 {
-	struct ct_code_around *code = bpf_map_lookup_elem(&code_around, &call->cookie);
-
-	return code && call->caller + code->before >= call->ip &&
-	       call->caller < call->ip + code->behind;
+	return is_within(call->cookie, call->ip, call->caller);
 }
 
 static __noinline int send_call(struct ct_row *row, struct ct_call *call)
@@ -78,15 +75,21 @@ static __always_inline void set_text(struct ct_tls *tls, struct ct_row *row, __u
 		read_text(tls->ciphersuites, address);
 }
 
-/* What a call gives to its object. */
+static __always_inline enum ct_tls_role role_of(__u64 number)
+{
+	return number & 1 ? CT_ROLE_SERVER : CT_ROLE_CLIENT;
+}
+
+/* What a call gives to its object, but for texts: whether these are taken shows at the end. */
 static __always_inline void set_object(struct ct_tls *tls, struct ct_row *row, struct ct_call *call)
 {
 	tls->changed = bpf_ktime_get_boot_ns();
 	if (row->role)
 		tls->role = row->role;
+	if (row->number && row->number_as == CT_NUMBER_ROLE)
+		tls->role = role_of(call->number);
 	if (row->number && row->number_as == CT_NUMBER_FD)
 		tls->fd = (__s32)call->number + 1;
-	set_text(tls, row, call->text);
 }
 
 /* What is not set keeps what it has. */
@@ -95,6 +98,8 @@ static __always_inline void inherit(struct ct_tls *to, struct ct_tls *from)
 	to->changed = bpf_ktime_get_boot_ns();
 	if (from->fd)
 		to->fd = from->fd;
+	if (from->role)
+		to->role = from->role;
 	if (from->certificate[0])
 		bpf_probe_read_kernel(to->certificate, sizeof(ct_text), from->certificate);
 	if (from->cipher_list[0])
@@ -117,12 +122,15 @@ static __noinline bool enter(struct ct_row *row, struct ct_call *call)
 		frame.from = call->from;
 		frame.text = call->text;
 		frame.fd = row->number_as == CT_NUMBER_FD ? (__s32)call->number + 1 : 0;
-		frame.role = row->number_as != CT_NUMBER_ROLE ? row->role :
-			     call->number & 1		      ? CT_ROLE_SERVER :
-								CT_ROLE_CLIENT;
+		frame.role = row->number_as == CT_NUMBER_ROLE ? role_of(call->number) : row->role;
 		bpf_map_update_elem(&frames, &call->at, &frame, BPF_ANY);
 		return true;
 	case CT_DO_SET:
+		if (row->text) {
+			frame.text = call->text;
+			bpf_map_update_elem(&frames, &call->at, &frame, BPF_ANY);
+			return true;
+		}
 		tls = find_object(&key) ?: make_object(&key, NULL);
 		if (tls)
 			set_object(tls, row, call);
@@ -174,6 +182,21 @@ static __always_inline void end_new(struct ct_object *key, struct ct_frame *fram
 		tls->fd = frame->fd ?: tls->fd;
 		set_text(tls, row, frame->text);
 	}
+}
+
+/* A certificate or a list of ciphers that the library has taken. Where 0 is good, so is what is more. */
+static __always_inline void end_set(struct ct_object *key, struct ct_frame *frame,
+				    struct ct_row *row, int result)
+{
+	struct ct_tls *tls;
+
+	if (row->done ? result != row->done : result < 0)
+		return;
+	tls = find_object(key) ?: make_object(key, NULL);
+	if (!tls)
+		return;
+	tls->changed = bpf_ktime_get_boot_ns();
+	set_text(tls, row, frame->text);
 }
 
 #endif /* CT_CALL_BPF_H */

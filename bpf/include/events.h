@@ -28,6 +28,7 @@ enum ct_kind {
 	CT_LIB_OPEN = 8,
 	CT_WIRE_DATA = 9,
 	CT_KERNEL_CRYPTO = 10,
+	CT_API_COUNT = 11,
 };
 
 #define CT_COMM_SIZE 16
@@ -39,6 +40,7 @@ enum ct_kind {
 #define CT_WIRE_SIZE 4096 /* of what is sent at most in one record */
 #define CT_ALG_TYPE_SIZE 14 /* include/uapi/linux/if_alg.h: struct sockaddr_alg */
 #define CT_ALG_NAME_SIZE 64
+#define CT_ALGORITHM_SIZE 48
 
 typedef __u64 ct_boot_ns; /* nanoseconds since boot, with the time asleep (CLOCK_BOOTTIME) */
 typedef __u32 ct_pid; /* as the tracer's own pid namespace has it; 0 = it is not in there */
@@ -61,6 +63,7 @@ typedef char ct_open_strings[CT_STRINGS_SIZE]; /* the name as the caller gave it
 typedef char ct_exec_strings[CT_STRINGS_SIZE]; /* the program as the caller gave it, arguments */
 typedef char ct_file_strings[CT_STRINGS_SIZE]; /* names of a path */
 typedef char ct_asked[CT_ASKED_SIZE];
+typedef char ct_algorithm[CT_ALGORITHM_SIZE]; /* a name as a library has it */
 typedef __s32 ct_result; /* what a system call returned: a number from 0 on, or -errno */
 typedef __u32 ct_open_flags; /* O_* as the caller gave them, in the numbers of its machine */
 typedef __s32 ct_exit_code;
@@ -148,6 +151,19 @@ struct ct_api_call {
 	ct_text text; /* the argument that is a string, or "" */
 };
 
+/* Calls of a function of a library that nobody wants to see one by one: those since the last record. */
+struct ct_api_count {
+	struct ct_header;
+	ct_function function; /* row of the functions that are counted; none if there was no room for more */
+	__u32 library;
+	__u64 caller; /* the page where they came from; 0 if it is the same file */
+	__s64 number; /* the algorithm, by its number, or 0 */
+	__u64 count;
+	__u32 internal; /* they came from the same file */
+	__u32 pad;
+	ct_algorithm name; /* or by its name */
+};
+
 /* The end of a TLS handshake, however many calls it took. */
 struct ct_tls_handshake {
 	struct ct_header;
@@ -170,6 +186,7 @@ struct ct_tls_handshake {
 struct ct_lib_load {
 	struct ct_header;
 	ct_address address; /* of the mapping */
+	__u64 size;
 	ct_inode inode;
 	ct_device device;
 	ct_mode mode;
@@ -238,6 +255,7 @@ union ct_event {
 	struct ct_process_exec process_exec;
 	struct ct_process_exit process_exit;
 	struct ct_api_call api_call;
+	struct ct_api_count api_count;
 	struct ct_tls_handshake tls_handshake;
 	struct ct_process_fork process_fork;
 	struct ct_lib_load lib_load;

@@ -43,6 +43,21 @@
 #endif
 
 /*
+ * Arguments 7 and 8: on the stack of x86-64, above the address to return to.
+ */
+static __always_inline __u64 late_argument(struct pt_regs *ctx, __u32 number)
+{
+	__u64 value = 0;
+
+#if defined(__TARGET_ARCH_x86)
+	bpf_probe_read_user(&value, sizeof(value), (const void *)ctx->sp + 8 * (number - 6));
+#else
+	value = number == 7 ? ctx->regs[6] : ctx->regs[7];
+#endif
+	return value;
+}
+
+/*
  * An argument, counted from 1. The context may be read at fixed places only, and older verifiers
  * take no variable place on the stack: so all are read, and one is chosen.
  */
@@ -57,6 +72,8 @@ static __always_inline __u64 argument(struct pt_regs *ctx, __u32 number)
 		if (number == i + 1)
 			value = values[i];
 	}
+	if (number > 6)
+		value = late_argument(ctx, number);
 	return value;
 }
 

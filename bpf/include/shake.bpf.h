@@ -168,9 +168,8 @@ static __always_inline bool begin_call(struct ct_object *key, struct ct_row *row
 	begin_handshake(key, tls, frame->cookie);
 	tls->calls++;
 	bpf_map_update_elem(&frames, at, frame, BPF_ANY);
-	if (!outer)
+	if (!map_error(bpf_map_update_elem(&shaking, &at->thread, &inner, BPF_ANY)) && !outer)
 		__sync_fetch_and_add(&shaking_count, 1);
-	bpf_map_update_elem(&shaking, &at->thread, &inner, BPF_ANY);
 	return tls->calls == 1;
 }
 
@@ -183,6 +182,13 @@ static __always_inline bool wants_again(const struct ct_row *row, struct ct_obje
 		return is_waiting(cookie, key->pointer);
 	return result == row->again[0] || result == row->again[1] || result == row->again[2] ||
 	       result == row->again[3];
+}
+
+/* A thread is in no handshake any more. */
+static __always_inline void stop_shaking(__u64 thread)
+{
+	if (!map_error(bpf_map_delete_elem(&shaking, &thread)))
+		__sync_fetch_and_add(&shaking_count, -1);
 }
 
 /* The end of a call that goes on with a handshake. */
@@ -205,10 +211,7 @@ static __always_inline void end_call(struct ct_object *key, struct ct_row *row,
 		else if (!wants_again(row, key, frame->cookie, result))
 			end_handshake(key, tls, CT_FAILED);
 	}
-	if (inner) {
-		bpf_map_delete_elem(&shaking, &at->thread);
-		__sync_fetch_and_add(&shaking_count, -1);
-	}
+	stop_shaking(at->thread);
 }
 
 /* The answer whether the handshake is over. */

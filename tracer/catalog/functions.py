@@ -11,7 +11,7 @@ meaning of an argument
 `object`                pointer of the context or session that the call is about
 `from`                  pointer of that which it takes its settings from
 `made`                  address where the pointer of a new one will be; else it is returned
-`certificate`           path; kept, and shown with the handshake
+`certificate`           path; kept if the library takes it, and shown with the handshake
 `cipher_list`           what is allowed up to TLS 1.2; kept as well
 `ciphersuites`          what is allowed in TLS 1.3; kept as well
 `text`                  another string to be shown: a path, a name
@@ -37,6 +37,9 @@ SODIUM, MBEDTLS, WOLFSSL, PKCS11 = "libsodium", "Mbed TLS", "wolfSSL", "PKCS#11"
 
 CLIENT, SERVER = 1, 2
 
+# Texts that a context or session keeps.
+KEPT = frozenset(("certificate", "cipher_list", "ciphersuites"))
+
 
 class Function(NamedTuple):
     """A function.
@@ -47,7 +50,7 @@ class Function(NamedTuple):
         action: what a call does.
         arguments: meanings, in their order.
         role: CLIENT or SERVER where the call decides that.
-        done: what it returns on success.
+        done: what it returns on success; of settings, 0 also stands for more than that.
         again: what it returns when it wants to be called again.
         vague: whether a negative result may mean the same.
         reported: whether calls are shown.
@@ -70,7 +73,9 @@ class Function(NamedTuple):
     @property
     def returns(self) -> bool:
         """Whether its return matters."""
-        return self.action in {"new", "shake", "transfer", "finished"}
+        return self.action in {"new", "shake", "transfer", "finished"} or (
+            self.action == "set" and not KEPT.isdisjoint(self.arguments)
+        )
 
 
 def _row(family: str, action: str, symbols: str, arguments: str = "", **more: object) -> list[Function]:
@@ -157,7 +162,7 @@ _GNUTLS = [
     *_row(GNUTLS, "new", "gnutls_priority_init", "made cipher_list", done=0),
     *_row(GNUTLS, "new", "gnutls_priority_init2", "made cipher_list", done=0),
     *_row(GNUTLS, "inherit", "gnutls_priority_set", "object from", reported=False),
-    *_row(GNUTLS, "set", "gnutls_priority_set_direct", "object cipher_list"),
+    *_row(GNUTLS, "set", "gnutls_priority_set_direct", "object cipher_list", done=0),
     *_row(GNUTLS, "inherit", "gnutls_credentials_set", "object - from", reported=False),
     *_row(
         GNUTLS,
@@ -165,6 +170,7 @@ _GNUTLS = [
         "gnutls_certificate_set_x509_key_file gnutls_certificate_set_x509_key_file2"
         " gnutls_certificate_set_x509_simple_pkcs12_file gnutls_certificate_set_rawpk_key_file",
         "object certificate",
+        done=0,
     ),
     *_row(GNUTLS, "call", "gnutls_certificate_set_x509_trust_file gnutls_certificate_set_x509_crl_file", "- text"),
     # E_AGAIN, E_INTERRUPTED, E_WARNING_ALERT_RECEIVED, E_GOT_APPLICATION_DATA: the rest ends it
@@ -172,7 +178,7 @@ _GNUTLS = [
     *_row(GNUTLS, "set", "gnutls_transport_set_int2", "object fd", reported=False),
     *_row(GNUTLS, "free", "gnutls_deinit gnutls_priority_deinit", "object", reported=False),
     *_row(GNUTLS, "free", "gnutls_certificate_free_credentials", "object", reported=False),
-    *_row(GNUTLS, "call", "gnutls_fips140_set_mode", "number"),
+    *_row(GNUTLS, "call", "gnutls_fips140_set_mode", "number", names=numbers.GNUTLS_FIPS),
     *_row(GNUTLS, "call", "gnutls_pkcs11_add_provider", "text"),
 ]
 
@@ -186,25 +192,33 @@ _MBEDTLS = [
         # WANT_READ, WANT_WRITE, ASYNC_IN_PROGRESS, CRYPTO_IN_PROGRESS
         again=(-0x6900, -0x6880, -0x6500, -0x7000),
     ),
-    *_row(MBEDTLS, "call", "mbedtls_x509_crt_parse_file mbedtls_x509_crt_parse_path", "- text"),
+    # a certificate, a configuration that has it, and a session of that
+    *_row(MBEDTLS, "set", "mbedtls_x509_crt_parse_file", "object certificate", done=0),
+    *_row(MBEDTLS, "inherit", "mbedtls_ssl_conf_own_cert", "object from", reported=False),
+    *_row(MBEDTLS, "set", "mbedtls_ssl_config_defaults mbedtls_ssl_conf_endpoint", "object role", reported=False),
+    *_row(MBEDTLS, "inherit", "mbedtls_ssl_setup", "object from", reported=False),
+    *_row(MBEDTLS, "call", "mbedtls_x509_crt_parse_path", "- text"),
     *_row(MBEDTLS, "call", "mbedtls_pk_parse_keyfile", "- text"),
-    *_row(MBEDTLS, "free", "mbedtls_ssl_free", "object", reported=False),
+    *_row(MBEDTLS, "free", "mbedtls_ssl_free mbedtls_ssl_config_free mbedtls_x509_crt_free", "object", reported=False),
 ]
 
 _NSS = [
-    *_row(NSS, "shake", "SSL_ForceHandshake", "object", done=0, vague=True),
-    *_row(NSS, "call", "NSS_Init NSS_InitReadWrite NSS_NoDB_Init", "text"),
+    *_row(NSS, "new", "SSL_ImportFD", "from", reported=False),
+    *_row(NSS, "set", "SSL_ResetHandshake", "object role", reported=False),
+    *_row(NSS, "shake", "SSL_ForceHandshake SSL_ForceHandshakeWithTimeout", "object", done=0, vague=True),
+    *_row(NSS, "call", "NSS_Init NSS_InitReadWrite NSS_NoDB_Init NSS_Initialize NSS_InitContext", "text"),
 ]
 
 _GCRYPT = [
     *_row(GCRYPT, "call", "gcry_cipher_open", "- number", names=numbers.GCRYPT_CIPHERS),
-    *_row(GCRYPT, "call", "gcry_mac_open", "- number"),
+    *_row(GCRYPT, "call", "gcry_mac_open", "- number", names=numbers.GCRYPT_MACS),
     *_row(GCRYPT, "call", "gcry_kdf_derive", "- - number", names=numbers.GCRYPT_KDFS),
 ]
 
 _SODIUM = [
     *_row(SODIUM, "call", "sodium_init"),
-    *_row(SODIUM, "call", "crypto_pwhash crypto_box_keypair crypto_sign_keypair crypto_kx_keypair"),
+    *_row(SODIUM, "call", "crypto_box_keypair crypto_sign_keypair crypto_kx_keypair"),
+    *_row(SODIUM, "call", "crypto_pwhash", "- - - - - - - number", names=numbers.SODIUM_PWHASH),
 ]
 
 _PKCS11 = [
@@ -223,6 +237,7 @@ FUNCTIONS: tuple[Function, ...] = (
     *_MBEDTLS,
     *_NSS,
     *_openssl_like(WOLFSSL, "wolf"),
+    *_row(WOLFSSL, "shake", "wolfSSL_SSL_do_handshake", "object", vague=True),
     *_GCRYPT,
     *_SODIUM,
     *_PKCS11,
