@@ -200,10 +200,12 @@ class Player:
         else:
             event = self._event(definition, time_ns)
         left = run_stages(self._stages, event)
-        if left is not None:
-            self._sink.write(left)
         if event.record:
-            self._forms[number] = () if left is None else self._prepare(left)
+            form = self._forms[number] = () if left is None else self._prepare(left)
+            if form:
+                self._again(form, time_ns, time_ns + self._clock.offset_ns)
+        elif left is not None:
+            self._sink.write(left)
 
     def _event(self, definition: tuple[int, bytes], time_ns: int) -> Event:
         assert self._decoder is not None

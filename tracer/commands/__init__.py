@@ -23,6 +23,7 @@ COMMANDS = (
     ("libs", "list crypto libraries that are loaded, then show those that come"),
     ("profile", "watch processes for a while, and sum up what they did"),
     ("run", "run a command, and sum up what it and its children did"),
+    ("record", "keep events in a file, to be shown later with --replay"),
     ("snapshot", "sum up what runs now; needs no BPF and no privilege"),
     ("doctor", "tell what this host allows, and what would help"),
     ("schema", "print the JSON Schema of all that is printed"),
