@@ -31,6 +31,7 @@ TYPE_CHECKING = False  # as typing has it: importing typing takes longer than al
 
 if TYPE_CHECKING:
     from pybpfload._sys.caps import limit_capabilities as limit_capabilities
+    from pybpfload._sys.memory import give_back_memory as give_back_memory
     from pybpfload.btf.layout import RecordLayout as RecordLayout
     from pybpfload.btf.record import RecordReader as RecordReader
     from pybpfload.events import EventReader as EventReader
@@ -140,6 +141,7 @@ _EXPORTS = {
     "create_map": "maps.create",
     "forget_kernel_btf": "targets",
     "kernel_btf": "targets",
+    "give_back_memory": "_sys.memory",
     "limit_capabilities": "_sys.caps",
     "link_from_id": "links.base",
     "list_links": "listing",
@@ -203,6 +205,7 @@ __all__ = [
     "create_map",
     "forget_kernel_btf",
     "kernel_btf",
+    "give_back_memory",
     "limit_capabilities",
     "link_from_id",
     "list_links",

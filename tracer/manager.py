@@ -237,6 +237,7 @@ class EbpfManager:
         pybpfload.forget_kernel_btf()
         for loaded in self._loaded:
             loaded.context.obj.relocations.clear()
+        pybpfload.give_back_memory()
         # Only now: its pages count as ours, twice, and both together would be the most that we ever take.
         if self._decoder:
             self._ring = pybpfload.RingReader(self._shared[RING], decode=self._decoder.rows)

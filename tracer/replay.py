@@ -16,7 +16,7 @@ from pybpfload.btf import Btf, Kind, RecordLayout
 from pybpfload.errors import BpfError
 from tracer import objects
 from tracer.decode import Decoder
-from tracer.errors import TracerError
+from tracer.errors import LoadError, TracerError
 from tracer.frames import CutOffError, NoRecordingError, json_object, read_frames
 from tracer.model import KIND_BY_NAME, Event
 from tracer.pipeline import build_known, run_stages
@@ -133,11 +133,14 @@ class Player:
         if self._decoder is not None:
             raise ValueError("more than one BTF")
         machine = self._head.get("machine")
-        if not isinstance(machine, str):
-            raise TypeError("machine: expected text")
+        if machine not in objects.ARCHITECTURES:
+            raise ValueError(f"machine {machine!r} is none of {', '.join(objects.ARCHITECTURES)}")
         btf = Btf(content, name="BTF of the recording")
         layout = RecordLayout(btf, btf.find(RECORDS, Kind.UNION))  # type: ignore[arg-type]
-        decoder = Decoder(layout, btf, self._clock, machine)  # type: ignore[arg-type]
+        try:
+            decoder = Decoder(layout, btf, self._clock, machine)  # type: ignore[arg-type]
+        except LoadError as error:
+            raise ValueError(str(error)) from error
         check_layout(layout)
         self._decoder = decoder
         self._stages = self._build({PRESENT: PRIVATE, **decoder.private}, self._head.get("redacted") is True)

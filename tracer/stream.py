@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 # How many answers are kept, and of records of which size: processes choose what is in them. When there are too many,
 # all are forgotten.
-KEPT, KEPT_SIZE = 4096, 512
+KEPT, KEPT_SIZE = 2048, 512
 
 # The answer for a record that a stage has dropped.
 DROPPED = ()

@@ -39,7 +39,7 @@ def run(options: Namespace, log: Log, stop: Stop) -> int:
 
 COMMAND = Command(
     "record",
-    description="Keep events in a file, with all that is known of them, for --replay of monitor, files, libs and profile.",
+    description="Keep events in a file, for --replay of monitor, files, libs and profile.",
     options=(*WATCH, "no_redact", "duration", "config"),
     run=run,
     rest=("FILE", "the recording; what was there before is replaced", "+"),

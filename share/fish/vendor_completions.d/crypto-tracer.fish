@@ -50,7 +50,7 @@ function _shtab_crypto_tracer_using
   test "$_shtab_crypto_tracer_cmdpath" = "$argv"
 end
 
-set -g _shtab_crypto_tracer_commands monitor files libs profile run snapshot doctor schema help version
+set -g _shtab_crypto_tracer_commands monitor files libs profile run record snapshot doctor schema help version
 set -g _shtab_crypto_tracer_opts_with_value --cgroup --config --container --duration --file --format --library --name --output --pid --record --replay --uid -F -d -f -l -n -o -p
 
 complete -c crypto-tracer -e
@@ -145,6 +145,21 @@ complete -c crypto-tracer -n '_shtab_crypto_tracer_using run' -s h -l help -d 's
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using run' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'take options from this TOML (or JSON) file'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using run' -s v -l verbose -d 'tell more on stderr'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using run' -s q -l quiet -d 'only warnings and errors on stderr'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using; and test $_shtab_crypto_tracer_npos -eq 0' -a record -d 'Keep events in a file, for --replay of monitor, files, libs and profile.'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using record' -s p -l pid -x -d 'this process; N,M for several'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using record' -s n -l name -x -d 'part of a thread'"'"'s name; or '"'"'*'"'"' and '"'"'?'"'"' for the whole name'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using record' -s l -l library -x -d 'part of a library'"'"'s path, or a pattern: '"'"'libssl*'"'"''
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using record' -s F -l file -x -d 'file name '"'"'*.pem'"'"', path '"'"'/etc/ssl/*'"'"', or directory /etc/ssl'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using record' -l uid -x -d 'this user, by name or number'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using record' -l cgroup -xka "(__fish_complete_path (commandline -ct))" -d 'this control group and those below it: system.slice'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using record' -l container -x -d 'beginning of a container'"'"'s id, or a pattern; '"'"'*'"'"' for any'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using record' -l follow-children -d 'with --pid or --name: what these start, too'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using record' -l no-redact -d 'show home directories and secrets in arguments'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using record' -s h -l help -d 'show this help and end'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using record' -s d -l duration -x -d 'end after so many seconds; 0: at Ctrl-C'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using record' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'take options from this TOML (or JSON) file'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using record' -s v -l verbose -d 'tell more on stderr'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using record' -s q -l quiet -d 'only warnings and errors on stderr'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using; and test $_shtab_crypto_tracer_npos -eq 0' -a snapshot -d 'Write what runs now: crypto libraries, open crypto files, cryptography of the kernel.'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using snapshot' -s p -l pid -x -d 'this process; N,M for several'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using snapshot' -s n -l name -x -d 'part of a thread'"'"'s name; or '"'"'*'"'"' and '"'"'?'"'"' for the whole name'
