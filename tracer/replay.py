@@ -7,7 +7,6 @@ same type, so that decoding gives what the formats rely on. All that stands besi
 
 from __future__ import annotations
 
-import struct
 import zlib
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +34,7 @@ from tracer.sinks.recording import (
     ONE_EVENT,
     PLAIN,
     RESET,
+    FormError,
 )
 from tracer.sinks.values import event_values
 from tracer.view import View
@@ -322,6 +322,6 @@ def play(player: Player, path: str, log: Log) -> None:
             ) from None
         except TracerError:
             raise
-        except (ValueError, LookupError, TypeError, AttributeError, OverflowError, struct.error, zlib.error,
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError, FormError, zlib.error,
                 BpfError) as error:  # fmt: skip
             raise TracerError(f"{path} is not as it should be: {error}") from error

@@ -46,6 +46,6 @@ COMMAND = Command(
     examples=(
         ("sudo crypto-tracer record -d 600 ten-minutes.rec", "ten minutes of everything"),
         ("sudo crypto-tracer record -n nginx nginx.rec", "what nginx does, until Ctrl-C"),
-        ("crypto-tracer files --replay nginx.rec -F '*.key'", "later, anywhere, by anybody"),
+        ("sudo crypto-tracer record -p 4711 --no-redact app.rec", "nothing is hidden: keep it safe"),
     ),
 )

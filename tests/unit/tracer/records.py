@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 
 import pybpfload
 from tracer import objects
@@ -14,12 +14,12 @@ HEADER = {"start_time": 500_000_000, "cgroup": 4242, "pid": 4711, "tid": 4711, "
 TIME_NS = 10**12
 
 
-@lru_cache(maxsize=None)
+@cache
 def spec():
     return pybpfload.read_object(objects.read("file_open_trace", machine="x86_64"), name="file_open_trace")
 
 
-@lru_cache(maxsize=None)
+@cache
 def decoder():
     return Decoder(spec().records["events"], spec().btf, BootClock(), "x86_64")
 
