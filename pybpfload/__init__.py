@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pybpfload._sys.caps import change_user as change_user
     from pybpfload._sys.caps import limit_capabilities as limit_capabilities
     from pybpfload._sys.caps import without_capabilities as without_capabilities
+    from pybpfload._sys.memory import give_back_memory as give_back_memory
     from pybpfload.btf.layout import RecordLayout as RecordLayout
     from pybpfload.btf.record import RecordReader as RecordReader
     from pybpfload.events import EventReader as EventReader
@@ -143,6 +144,7 @@ _EXPORTS = {
     "create_map": "maps.create",
     "forget_kernel_btf": "targets",
     "kernel_btf": "targets",
+    "give_back_memory": "_sys.memory",
     "limit_capabilities": "_sys.caps",
     "link_from_id": "links.base",
     "list_links": "listing",
@@ -207,6 +209,7 @@ __all__ = [
     "change_user",
     "create_map",
     "forget_kernel_btf",
+    "give_back_memory",
     "kernel_btf",
     "limit_capabilities",
     "link_from_id",

@@ -56,7 +56,7 @@ SHARED = (RING, COUNTERS, TRACED, CGROUPS)
 TREE_SIZE = 32768
 
 POLL_S = 0.010
-BATCH = 4096
+BATCH = 1024
 
 # How often losses are looked at and the wall clock is measured.
 CHECK_S = 1.0
@@ -163,7 +163,7 @@ class EbpfManager:
                 self._load(probe)
             except (BpfError, TracerError) as error:
                 self._skip(probe, error)
-        if not self._ring is not None:
+        if self._decoder is None:
             raise why_none(self.skipped, "load")
         if self._settings.cgroup:
             self._fill_cgroup(self._settings.cgroup)
@@ -193,8 +193,8 @@ class EbpfManager:
         obj = pybpfload.load(spec, maps=shared, kernel_btf=kernel_btf(), token=self._settings.token or None)
         try:
             probe.targets(obj.maps)
-            if not self._ring and probe.sends:
-                self._open_ring(obj)
+            if not self._decoder and probe.sends:
+                self._make_decoder(obj)
         except KeyError as error:
             obj.close()
             raise LoadError(f"object {spec.name} is not that of this probe: it has no map {error}") from error
@@ -204,7 +204,7 @@ class EbpfManager:
         self._shared.update((name, obj.maps[name]) for name in SHARED if name in obj.maps)
         self._loaded.append(Loaded(probe, Context(obj, self._settings, self._log)))
 
-    def _open_ring(self, obj: BpfObject) -> None:
+    def _make_decoder(self, obj: BpfObject) -> None:
         """The first object's ring and counters serve all."""
         spec = obj.spec
         layout = spec.records.get(RING)
@@ -212,7 +212,6 @@ class EbpfManager:
             raise LoadError(f"object {spec.name}: no record type for map `{RING}`")
         decoder = Decoder(layout, spec.btf, self.clock)
         obj.maps[COUNTERS]  # so that its lack is noticed here
-        self._ring = pybpfload.RingReader(obj.maps[RING], decode=decoder.rows)
         self._decoder = decoder
         prefix = len(KIND_PREFIX)
         self._kinds = {n: name[prefix:].lower() for name, n in spec.btf.enum_values(KIND_ENUM).items()}
@@ -241,6 +240,10 @@ class EbpfManager:
         pybpfload.forget_kernel_btf()
         for loaded in self._loaded:
             loaded.context.obj.relocations.clear()
+        pybpfload.give_back_memory()
+        # Only now: its pages count as ours, twice, and both together would be the most that we ever take.
+        if self._decoder:
+            self._ring = pybpfload.RingReader(self._shared[RING], decode=self._decoder.rows)
         self._next_check = time.monotonic() + CHECK_S
         if not any(loaded.on and loaded.probe.sends for loaded in self._loaded):
             raise why_none(self.skipped, "attach")

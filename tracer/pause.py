@@ -3,7 +3,7 @@
 
 To be woken costs more than a record does, so a busy tracer lets them gather: soon after a few, which may be the first
 words of a process that will not live long; longer after many, for more will follow. It never lets the ring become
-more than half full at the rate that it sees.
+more than a quarter full at the rate that it sees.
 
 Some records are in a hurry: who maps a library is about to call it, and its functions are to be probed by then. The
 kernel wakes for these (BPF_RB_FORCE_WAKEUP in bpf/include/record.bpf.h). It also wakes for the first record after the
@@ -30,7 +30,7 @@ FEW, MANY = 8, 64
 SOON_S, LATER_S, LONGEST_S = 0.010, 0.040, 0.160
 
 # How full the ring may be at the end of a pause.
-FULL = 0.5
+FULL = 0.25
 
 
 class Pause:
@@ -52,8 +52,9 @@ class Pause:
             self._epoll.register(key_fd, select.EPOLLIN)
         self._ring_fd = ring_fd
         self._key_fd = key_fd
-        self._ended = time.monotonic()
+        self._began = time.monotonic()
         self._looked = False
+        self._records, self._filled = 0, 0.0
 
     def __enter__(self) -> Pause:
         return self
@@ -66,20 +67,27 @@ class Pause:
         os.close(self._reads)
         os.close(self._writes)
 
-    def after(self, records: int, filled: float) -> None:
+    def after(self, records: int, filled: float, *, all_taken: bool) -> None:
         """Wait until it is worth while to look again.
 
         Args:
             records: how many were taken.
             filled: how much of the ring they had filled, 0 to 1.
+            all_taken: whether there were no more.
         """
+        self._records += records
+        self._filled += filled
+        if not all_taken:
+            return
         self._looked = not self._looked and bool(self._epoll.poll(0))
         if self._looked:
             return
         now = time.monotonic()
+        records, filled, self._records, self._filled = self._records, self._filled, 0, 0.0
         wanted_s = SOON_S if records <= FEW else LATER_S if records <= MANY else LONGEST_S
-        # At the rate of those that were taken, which came since the end of the last pause or earlier.
-        room_s = (now - self._ended + wanted_s) * FULL / filled if filled else wanted_s
+        # At the rate of those that were taken, which came since the pause before this began.
+        room_s = (now - self._began) * FULL / filled if filled else wanted_s
+        self._began = now
         until = now + min(wanted_s, room_s)
         wakes = 0
         while (left := until - time.monotonic()) > 0:
@@ -90,4 +98,3 @@ class Pause:
             wakes += self._ring_fd in woken
             if wakes > 1 or self._key_fd in woken:
                 break
-        self._ended = time.monotonic()

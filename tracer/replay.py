@@ -7,7 +7,6 @@ same type, so that decoding gives what the formats rely on. All that stands besi
 
 from __future__ import annotations
 
-import struct
 import zlib
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ from pybpfload.btf import Btf, Kind, RecordLayout
 from pybpfload.errors import BpfError
 from tracer import objects
 from tracer.decode import Decoder
-from tracer.errors import TracerError
+from tracer.errors import LoadError, TracerError
 from tracer.frames import CutOffError, NoRecordingError, json_object, read_frames
 from tracer.model import KIND_BY_NAME, Event
 from tracer.pipeline import build_known, run_stages
@@ -35,6 +34,7 @@ from tracer.sinks.recording import (
     ONE_EVENT,
     PLAIN,
     RESET,
+    FormError,
 )
 from tracer.sinks.values import event_values
 from tracer.view import View
@@ -133,11 +133,14 @@ class Player:
         if self._decoder is not None:
             raise ValueError("more than one BTF")
         machine = self._head.get("machine")
-        if not isinstance(machine, str):
-            raise TypeError("machine: expected text")
+        if machine not in objects.ARCHITECTURES:
+            raise ValueError(f"machine {machine!r} is none of {', '.join(objects.ARCHITECTURES)}")
         btf = Btf(content, name="BTF of the recording")
         layout = RecordLayout(btf, btf.find(RECORDS, Kind.UNION))  # type: ignore[arg-type]
-        decoder = Decoder(layout, btf, self._clock, machine)  # type: ignore[arg-type]
+        try:
+            decoder = Decoder(layout, btf, self._clock, machine)  # type: ignore[arg-type]
+        except LoadError as error:
+            raise ValueError(str(error)) from error
         check_layout(layout)
         self._decoder = decoder
         self._stages = self._build({PRESENT: PRIVATE, **decoder.private}, self._head.get("redacted") is True)
@@ -200,10 +203,12 @@ class Player:
         else:
             event = self._event(definition, time_ns)
         left = run_stages(self._stages, event)
-        if left is not None:
-            self._sink.write(left)
         if event.record:
-            self._forms[number] = () if left is None else self._prepare(left)
+            form = self._forms[number] = () if left is None else self._prepare(left)
+            if form:
+                self._again(form, time_ns, time_ns + self._clock.offset_ns)
+        elif left is not None:
+            self._sink.write(left)
 
     def _event(self, definition: tuple[int, bytes], time_ns: int) -> Event:
         assert self._decoder is not None
@@ -317,6 +322,6 @@ def play(player: Player, path: str, log: Log) -> None:
             ) from None
         except TracerError:
             raise
-        except (ValueError, LookupError, TypeError, AttributeError, OverflowError, struct.error, zlib.error,
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError, FormError, zlib.error,
                 BpfError) as error:  # fmt: skip
             raise TracerError(f"{path} is not as it should be: {error}") from error

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import pybpfload
 from pybpfload.errors import BpfError
 from tracer.errors import ReaderGoneError
-from tracer.manager import EbpfManager
+from tracer.manager import BATCH, EbpfManager
 from tracer.pause import Pause
 from tracer.pipeline import build_known, build_pipeline
 from tracer.present import PRESENT, PRIVATE
@@ -224,7 +224,8 @@ class Session:
                     stream.take(rows)
                     stream.write(due)
                     sink.flush()
-                    pause.after(len(rows), sum(len(row[1]) for row in rows) / manager.ring_size)
+                    filled = sum(len(row[1]) for row in rows) / manager.ring_size
+                    pause.after(len(rows), filled, all_taken=len(rows) < BATCH)
                 elif target.ended:
                     ended = ", ".join(map(str, target.pids))
                     self._log.note(f"process{'es' if len(target.pids) > 1 else ''} {ended} ended")

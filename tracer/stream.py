@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 # How many answers are kept, and of records of which size: processes choose what is in them. When there are too many,
 # all are forgotten.
-KEPT, KEPT_SIZE = 4096, 512
+KEPT, KEPT_SIZE = 2048, 512
 
 # The answer for a record that a stage has dropped.
 DROPPED = ()
@@ -98,8 +98,6 @@ class Stream:
                 self._notice(event)
             pid = fields["pid"]
             left = run_stages(self._stages, event)
-            if left is not None:
-                self._sink.write(left)
             if kind.ends or kind.image:
                 self._forget(pid)
             elif (
@@ -108,7 +106,13 @@ class Stream:
                 and kind.name not in self._never
                 and ("exe" not in fields or (self._remembers and fields["exe"] is not None))
             ):
-                self._remember(row[1], pid, DROPPED if left is None else self._prepare(left))
+                form = DROPPED if left is None else self._prepare(left)
+                self._remember(row[1], pid, form)
+                if form:
+                    self._again(form, row[0], fields["wall_ns"])
+                continue
+            if left is not None:
+                self._sink.write(left)
 
     def _remember(self, rest: bytes, pid: int, form: Any) -> None:
         if len(self._forms) >= KEPT:

@@ -9,6 +9,7 @@ from tracer.pipeline import run_pipeline
 from tracer.present import present_libraries
 from tracer.profile import Profile
 from tracer.sinks import make_sink
+from tracer.sinks.recording import Nothing
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -54,6 +55,14 @@ class View:
 
     def end(self, lost: int) -> None:
         """All has been taken, and so much was lost."""
+
+
+class NoView(View):
+    """Not at all: they are recorded."""
+
+    def make_sink(self, options: Namespace, output: Output) -> Sink:  # noqa: ARG002  as the others
+        """Only counts."""
+        return Nothing()
 
 
 class LibrariesView(View):

@@ -44,7 +44,7 @@ RECORD_TYPE(events, union ct_event);
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 1 << 22);
+	__uint(max_entries, 1 << 21);
 } events SEC(".maps");
 
 struct ct_counts {

@@ -25,6 +25,7 @@ COMMANDS = (
     ("tls", "show what connections of TLS and SSH agree on, as seen on the wire"),
     ("profile", "watch processes for a while, and sum up what they did"),
     ("run", "run a command, and sum up what it and its children did"),
+    ("record", "keep events in a file, to be shown later with --replay"),
     ("snapshot", "sum up what runs now; needs no BPF and no privilege"),
     ("doctor", "tell what this host allows, and what would help"),
     ("health", "ask a tracer that serves metrics whether all is well"),

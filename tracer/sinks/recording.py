@@ -66,6 +66,9 @@ FRAME = struct.Struct("<BI")
 BTF, CLOCK, FACTS, DEFINITION, PLAIN, EVENTS, RESET = (ord(letter) for letter in "BCFDJER")
 ONE_EVENT, NUMBER, OFFSET = struct.Struct("<IQ"), struct.Struct("<I"), struct.Struct("<q")
 
+# What these raise for content of the wrong size.
+FormError = struct.error
+
 # Of one frame; events are written before they need more. How many definitions a reader has to remember.
 LARGEST_FRAME, MOST_EVENTS, MOST_DEFINITIONS = 1 << 20, 4096, 4096
 
