@@ -51,7 +51,7 @@ function _shtab_crypto_tracer_using
 end
 
 set -g _shtab_crypto_tracer_commands monitor files libs profile run snapshot doctor schema help version
-set -g _shtab_crypto_tracer_opts_with_value --cgroup --config --container --duration --file --format --library --name --output --pid --record --replay --uid -F -d -f -l -n -o -p
+set -g _shtab_crypto_tracer_opts_with_value --cgroup --config --container --duration --file --format --library --name --output --pid --pseudonyms --record --replay --uid -F -d -f -l -n -o -p
 
 complete -c crypto-tracer -e
 complete -c crypto-tracer -f
@@ -70,6 +70,7 @@ complete -c crypto-tracer -n '_shtab_crypto_tracer_using monitor' -l follow-chil
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using monitor' -s o -l output -xka "(__fish_complete_path (commandline -ct))" -d 'to this file: lines are appended, a document replaces it'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using monitor' -s f -l format -xka "json-stream json-lines json-array json-pretty summary csv" -d 'json-stream json-lines json-array json-pretty summary csv'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using monitor' -l no-redact -d 'show home directories and secrets in arguments'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using monitor' -l pseudonyms -xka "(__fish_complete_path (commandline -ct))" -d 'a keyed pseudonym for each user, and not USER for all; FILE has the key'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using monitor' -l record -xka "(__fish_complete_path (commandline -ct))" -d 'also keep all events in this file, for --replay'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using monitor' -l replay -xka "(__fish_complete_path (commandline -ct))" -d 'show a recording: no privilege, any machine'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using monitor' -s h -l help -d 'show this help and end'
@@ -89,6 +90,7 @@ complete -c crypto-tracer -n '_shtab_crypto_tracer_using files' -l follow-childr
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using files' -s o -l output -xka "(__fish_complete_path (commandline -ct))" -d 'to this file: lines are appended, a document replaces it'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using files' -s f -l format -xka "json-stream json-lines json-array json-pretty summary csv" -d 'json-stream json-lines json-array json-pretty summary csv'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using files' -l no-redact -d 'show home directories and secrets in arguments'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using files' -l pseudonyms -xka "(__fish_complete_path (commandline -ct))" -d 'a keyed pseudonym for each user, and not USER for all; FILE has the key'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using files' -l record -xka "(__fish_complete_path (commandline -ct))" -d 'also keep all events in this file, for --replay'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using files' -l replay -xka "(__fish_complete_path (commandline -ct))" -d 'show a recording: no privilege, any machine'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using files' -s h -l help -d 'show this help and end'
@@ -108,6 +110,7 @@ complete -c crypto-tracer -n '_shtab_crypto_tracer_using libs' -l follow-childre
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using libs' -s o -l output -xka "(__fish_complete_path (commandline -ct))" -d 'to this file: lines are appended, a document replaces it'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using libs' -s f -l format -xka "json-stream json-lines json-array json-pretty summary csv" -d 'json-stream json-lines json-array json-pretty summary csv'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using libs' -l no-redact -d 'show home directories and secrets in arguments'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using libs' -l pseudonyms -xka "(__fish_complete_path (commandline -ct))" -d 'a keyed pseudonym for each user, and not USER for all; FILE has the key'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using libs' -l record -xka "(__fish_complete_path (commandline -ct))" -d 'also keep all events in this file, for --replay'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using libs' -l replay -xka "(__fish_complete_path (commandline -ct))" -d 'show a recording: no privilege, any machine'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using libs' -s h -l help -d 'show this help and end'
@@ -127,6 +130,7 @@ complete -c crypto-tracer -n '_shtab_crypto_tracer_using profile' -l follow-chil
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using profile' -s o -l output -xka "(__fish_complete_path (commandline -ct))" -d 'to this file: lines are appended, a document replaces it'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using profile' -s f -l format -xka "json-stream json-lines json-array json-pretty summary csv" -d 'json-stream json-lines json-array json-pretty summary csv'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using profile' -l no-redact -d 'show home directories and secrets in arguments'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using profile' -l pseudonyms -xka "(__fish_complete_path (commandline -ct))" -d 'a keyed pseudonym for each user, and not USER for all; FILE has the key'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using profile' -l record -xka "(__fish_complete_path (commandline -ct))" -d 'also keep all events in this file, for --replay'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using profile' -l replay -xka "(__fish_complete_path (commandline -ct))" -d 'show a recording: no privilege, any machine'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using profile' -s h -l help -d 'show this help and end'
@@ -140,6 +144,7 @@ complete -c crypto-tracer -n '_shtab_crypto_tracer_using run' -s F -l file -x -d
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using run' -s o -l output -xka "(__fish_complete_path (commandline -ct))" -d 'to this file: lines are appended, a document replaces it'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using run' -s f -l format -xka "json-stream json-lines json-array json-pretty summary csv" -d 'json-stream json-lines json-array json-pretty summary csv'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using run' -l no-redact -d 'show home directories and secrets in arguments'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using run' -l pseudonyms -xka "(__fish_complete_path (commandline -ct))" -d 'a keyed pseudonym for each user, and not USER for all; FILE has the key'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using run' -l record -xka "(__fish_complete_path (commandline -ct))" -d 'also keep all events in this file, for --replay'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using run' -s h -l help -d 'show this help and end'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using run' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'take options from this TOML (or JSON) file'
@@ -157,6 +162,7 @@ complete -c crypto-tracer -n '_shtab_crypto_tracer_using snapshot' -l follow-chi
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using snapshot' -s o -l output -xka "(__fish_complete_path (commandline -ct))" -d 'to this file: lines are appended, a document replaces it'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using snapshot' -s f -l format -xka "json-stream json-lines json-array json-pretty summary csv" -d 'json-stream json-lines json-array json-pretty summary csv'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using snapshot' -l no-redact -d 'show home directories and secrets in arguments'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using snapshot' -l pseudonyms -xka "(__fish_complete_path (commandline -ct))" -d 'a keyed pseudonym for each user, and not USER for all; FILE has the key'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using snapshot' -s h -l help -d 'show this help and end'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using snapshot' -s d -l duration -x -d 'end after so many seconds; 0: at Ctrl-C'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using snapshot' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'take options from this TOML (or JSON) file'
