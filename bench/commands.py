@@ -20,7 +20,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from bench.measure import wall_time
 from bench.table import print_row
@@ -108,12 +110,12 @@ def times(command: Sequence[str]) -> tuple[float, float]:
 
 def filter_cost_us(runs: int) -> float:
     """What the filter of names costs for an event that it drops."""
-    from tests.unit.tracer import events
     from tracer.cli import build_parser, complete
     from tracer.commands import load_command
     from tracer.pipeline import run_pipeline
     from tracer.pipeline.select import Selection
 
+    events: Any = import_module("tests.unit.tracer.events")
     given = build_parser(["files"]).parse_args(["files", "-F", "/etc/ssl/*.key", "-F", "*.p12"])
     stages = Selection(complete(load_command("files"), given)).early()
     batch = [events.file_open(f"/usr/share/x{number % 50}.pem") for number in range(10_000)]
