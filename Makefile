@@ -66,6 +66,8 @@ $(ZIPAPP): $(STAMP) $(SOURCES) tools/build_zipapp.py
 .PHONY: bench
 bench: $(ZIPAPP) ## measure start, stop, memory and decoding, beside other tools where installed
 	@$(AS_ROOT) $(IN_VENV) -m bench $(ARGS)
+	@$(AS_ROOT) $(IN_VENV) -m bench.commands
+	@echo
 	@$(IN_VENV) -m bench.btf
 	@echo
 	@$(AS_ROOT) $(IN_VENV) -m bench.ringbuf

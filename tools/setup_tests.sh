@@ -15,6 +15,8 @@ packages=(
     libbpf-tools
     # programs that the end-to-end tests watch, and how they are built for another C library
     openssl ca-certificates curl wget gnutls-bin nodejs git openssh-client jq tmux musl-tools
+    # ... with cryptography inside, a server, and shells whose completions are tried
+    age zsh fish
 )
 
 unmet() {

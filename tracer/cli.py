@@ -110,7 +110,9 @@ def _add_command(commands: argparse._SubParsersAction[Parser], name: str, summar
                 talk = talk or group.add_mutually_exclusive_group()
                 row.add_to(talk)
             else:
-                row.add_to(group)
+                added = row.add_to(group)
+                if row.name == "format" and command.formats:
+                    added.help = " ".join(command.formats)
     if command.rest:
         metavar, text, count = command.rest
         parser.add_argument("rest", nargs=count, metavar=metavar, help=text, default=argparse.SUPPRESS)

@@ -190,6 +190,7 @@ SNAPSHOT = Document(
                 Member("open_crypto_files", ARRAY, "Crypto files that it has open.", items=STRING),
                 Member("container", STRING, "Id of the container that it runs in, or null.", nullable=True),
                 Member("deleted_libraries", ARRAY, "Of its libraries, those replaced on disk since.", items=STRING),
+                Member("static_crypto", ARRAY, "What its executable has inside: ``OpenSSL 3.0.19``.", items=STRING),
             ),
         ),
         Member(
@@ -202,6 +203,7 @@ SNAPSHOT = Document(
                 Member("total_files", INTEGER, "Different crypto files that are open."),
                 Member("processes_seen", INTEGER, "Processes that were looked at."),
                 Member("processes_hidden", INTEGER, "Processes that this user may not look at."),
+                Member("executables_skipped", INTEGER, "Executables that were not searched: too many, or unreadable."),
             ),
         ),
         Member(
@@ -216,6 +218,19 @@ SNAPSHOT = Document(
                 Member("build_id", STRING, "Build-id in hexadecimal, or null.", nullable=True),
                 Member("process_count", INTEGER, "How many processes have loaded it."),
                 Member("evidence", STRING, "How much it proves: ``loaded``."),
+            ),
+        ),
+        Member(
+            "static_crypto",
+            ARRAY,
+            "Cryptography that executables have inside, each executable once.",
+            members=(
+                Member("name", STRING, "The project, the crate of Rust, or ``Go``."),
+                Member("path", STRING, "The executable, in the process's own view."),
+                Member("version", STRING, "Version as the file itself says, or null.", nullable=True),
+                Member("details", ARRAY, "Packages, modules and settings that it names.", items=STRING),
+                Member("evidence", STRING, "``available``: it is there; whether it is used, nobody knows."),
+                Member("process_count", INTEGER, "How many processes run it."),
             ),
         ),
         Member(

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What runs now, from /proc alone: no BPF, and no privilege for one's own processes.
 
-Processes that end while they are looked at are left out, and those that we may not look at are counted.
+Processes that end while they are looked at are left out, and those that we may not look at are counted. Executables
+are searched for cryptography of their own as long as the budget lasts: those that had to be left out are counted.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 from tracer.catalog.libraries import soname_version
 from tracer.clock import utc_text
 from tracer.documents import VERSION
+from tracer.pipeline.doubts import doubts
 from tracer.pipeline.patterns import match_container, match_file, match_library, match_name
 from tracer.pipeline.redact import text_redactor
-from tracer.proc import facts, find, kernel, reader
+from tracer.proc import facts, find, kernel, maps, reader
+from tracer.proc.executables import Executables
 from tracer.proc.ktls import tls_sockets
 from tracer.proc.libfile import LibraryFiles
 
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from tracer.proc.facts import Facts
     from tracer.proc.ktls import TlsSocket
     from tracer.proc.maps import Mapping
+    from tracer.proc.static import StaticCrypto
 
     Loaded = tuple[Mapping, Library]
 
@@ -47,7 +51,14 @@ class Snapshot:
         self._containers = [match_container(name) for name in options.container]
         self._known: dict[tuple[Any, ...], dict[str, Any]] = {}
         self._library_files = LibraryFiles()
+        self._executables = Executables(self._library_files)
+        self._static: dict[tuple[str, StaticCrypto], dict[str, Any]] = {}
         self._seen = self._hidden = 0
+
+    def warn(self, say: Callable[[str], None]) -> None:
+        """Say which filters can match nothing."""
+        for doubt in doubts(self._options):
+            say(doubt)
 
     def document(self) -> dict[str, Any]:
         """The document: see `tracer.documents.SNAPSHOT`.
@@ -71,8 +82,10 @@ class Snapshot:
                 "total_files": len(files),
                 "processes_seen": self._seen,
                 "processes_hidden": self._hidden,
+                "executables_skipped": self._executables.skipped,
             },
             "libraries": libraries,
+            "static_crypto": sorted(self._static.values(), key=lambda row: (row["name"], row["path"])),
             "kernel_crypto": {
                 "fips_enabled": kernel.fips_enabled(),
                 "algorithms": kernel.algorithms(),
@@ -97,7 +110,8 @@ class Snapshot:
             if not self._is_wanted(found):
                 return []
             self._seen += 1
-            loaded, files = facts.libraries(pid), facts.open_files(pid)
+            mappings, files = maps.executable_mappings(pid), facts.open_files(pid)
+            loaded, inside = facts.among(mappings), self._executables.inside(pid, found.exe, mappings)
             # In this order: a process that is the same now was the same just before.
             if reader.identity(pid).start_ticks != found.start_ticks:
                 return []
@@ -107,12 +121,16 @@ class Snapshot:
             self._hidden += 1
             return []
         if self._libraries:
-            loaded = [each for each in loaded if any(match(each[0].path, each[1].name) for match in self._libraries)]
+            loaded = [each for each in loaded if self._is_wanted_library(each[0].path, each[1].name)]
+            inside = [each for each in inside if self._is_wanted_library(found.exe or "", each.name)]
         if self._files:
             files = [path for path in files if any(match(path) for match in self._files)]
-        if (self._libraries and not loaded) or (self._files and not files) or not (loaded or files):
+        if (self._libraries and not (loaded or inside)) or (self._files and not files):
             return []
-        return [self._row(found, loaded, files)]
+        return [self._row(found, loaded, files, inside)] if loaded or files or inside else []
+
+    def _is_wanted_library(self, path: str, name: str) -> bool:
+        return any(match(path, name) for match in self._libraries)
 
     def _is_wanted(self, found: Facts) -> bool:
         if self._options.uid and found.uid not in self._options.uid:
@@ -123,9 +141,11 @@ class Snapshot:
             return found.container is not None and any(match(found.container) for match in self._containers)
         return True
 
-    def _row(self, found: Facts, loaded: list[Loaded], files: list[str]) -> dict[str, Any]:
+    def _row(self, found: Facts, loaded: list[Loaded], files: list[str], inside: list[StaticCrypto]) -> dict[str, Any]:
         for mapping, library in loaded:
             self._count(found.pid, mapping, library)
+        for each in inside:
+            self._count_static(found.exe or "", each)
         return {
             "pid": found.pid,
             "name": self._hide(found.name),
@@ -135,6 +155,7 @@ class Snapshot:
             "open_crypto_files": _sorted(map(self._hide, files)),
             "container": found.container,
             "deleted_libraries": _sorted(self._hide(mapping.path) for mapping, _ in loaded if mapping.deleted),
+            "static_crypto": _sorted(f"{each.name} {each.version}".rstrip() for each in inside),
         }
 
     def _count(self, pid: int, mapping: Mapping, library: Library) -> None:
@@ -152,6 +173,20 @@ class Snapshot:
                 "process_count": 0,
                 "evidence": "loaded",
             }
+        row["process_count"] += 1
+
+    def _count_static(self, path: str, each: StaticCrypto) -> None:
+        row = self._static.setdefault(
+            (path, each),
+            {
+                "name": each.name,
+                "path": self._hide(path),
+                "version": each.version or None,
+                "details": [self._hide(text) for text in each.details],
+                "evidence": "available",
+                "process_count": 0,
+            },
+        )
         row["process_count"] += 1
 
 
@@ -184,11 +219,14 @@ def summary(document: dict[str, Any]) -> Iterable[str]:
         f"{counts['total_libraries']} libraries, {counts['total_files']} open files"
     )
     if counts["processes_hidden"]:
-        yield f"processes hidden from this user: {counts['processes_hidden']}; root sees all"
+        yield f"processes hidden from this user: {counts['processes_hidden']}"
+    if counts["executables_skipped"]:
+        yield f"executables that were not searched: {counts['executables_skipped']}"
     fips = {None: "unknown", True: "on", False: "off"}[crypto["fips_enabled"]]
     yield f"kernel: {len(crypto['algorithms'])} algorithms, FIPS mode {fips}"
     yield from _table("sockets whose TLS the kernel does", document["kernel_tls"], _socket_line)
     yield from _table("libraries", document["libraries"], _library_line)
+    yield from _table("inside executables (available, perhaps not used)", document["static_crypto"], _static_line)
     yield from _table("processes", document["processes"], _process_line)
 
 
@@ -203,9 +241,14 @@ def _library_line(row: dict[str, Any]) -> str:
     return f"{row['process_count']:>8}  {row['name']} {row['version'] or '?'}  {row['path']}"
 
 
+def _static_line(row: dict[str, Any]) -> str:
+    return f"{row['process_count']:>8}  {row['name']} {row['version'] or '?'}  {row['path']}"
+
+
 def _process_line(row: dict[str, Any]) -> str:
     files = f", {len(row['open_crypto_files'])} files" if row["open_crypto_files"] else ""
-    return f"{row['pid']:>8}  {row['name']}  {row['running_as']}  {len(row['libraries'])} libraries{files}"
+    inside = f", {', '.join(row['static_crypto'])}" if row["static_crypto"] else ""
+    return f"{row['pid']:>8}  {row['name']}  {row['running_as']}  {len(row['libraries'])} libraries{files}{inside}"
 
 
 def _socket_line(row: dict[str, Any]) -> str:

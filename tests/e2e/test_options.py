@@ -7,8 +7,6 @@ import io
 import json
 import os
 import subprocess
-import sys
-import time
 
 import pytest
 
@@ -202,31 +200,3 @@ def test_full_disk_says_what_was_not_written(tmp_path):
     assert "No space left on device" in text
     assert "not written" in text
     assert "Traceback" not in text
-
-
-def test_help_takes_at_most_a_tenth_of_a_second():
-    """Processor time of the best of five: others are at work on this machine."""
-
-    def once():
-        before = os.times()
-        subprocess.run([sys.executable, "-m", "tracer", "monitor", "--help"], cwd=ROOT, capture_output=True, check=True)
-        after = os.times()
-        return after.children_user + after.children_system - before.children_user - before.children_system
-
-    assert min(once() for _ in range(5)) <= 0.1
-
-
-def test_filtered_event_costs_at_most_a_microsecond():
-    """The filter of names, over events that it drops; the best of several rounds."""
-    from tests.unit.tracer import events
-    from tests.unit.tracer.pipeline.test_select import selection
-    from tracer.pipeline import run_pipeline
-
-    stages = selection("-F", "/etc/ssl/*.key", "-F", "*.p12").early()
-    batch = [events.file_open(f"/usr/share/x{n % 50}.pem") for n in range(10_000)]
-    best = float("inf")
-    for _ in range(7):
-        began = time.process_time()
-        assert run_pipeline(stages, batch) == []
-        best = min(best, time.process_time() - began)
-    assert best / len(batch) <= 1e-6

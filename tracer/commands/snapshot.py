@@ -21,6 +21,8 @@ def run(options: Namespace, log: Log, stop: Stop) -> int:
     Raises:
         TracerError: with the exit code that fits.
     """
+    import os
+
     from tracer.sinks.document import write_document
     from tracer.sinks.output import open_output
     from tracer.snapshot import Snapshot, summary
@@ -30,11 +32,13 @@ def run(options: Namespace, log: Log, stop: Stop) -> int:
             text = f"--{name.replace('_', '-')} does nothing here: a snapshot is of one moment"
             log.warning(text)
     with open_output(options.output, lambda: stop.requested, document=True) as output:
-        document = Snapshot(options).document()
+        snapshot = Snapshot(options)
+        snapshot.warn(log.warning)
+        document = snapshot.document()
         write_document(output, options.format, document, summary)
     hidden = document["summary"]["processes_hidden"]
     if hidden:
-        log.note(f"processes hidden from this user: {hidden}; root sees all")
+        log.note(f"processes hidden from this user: {hidden}" + ("; root sees all" if os.geteuid() else ""))
     return stop.exit_code
 
 

@@ -33,7 +33,7 @@ def doubts(options: Namespace) -> Iterator[str]:
                 yield f"--{option} {value}: {reason}"
     for path in () if getattr(options, "replay", "") else options.file:
         if path.startswith("/") and not why_no_file(path) and not filetypes.file_type(path) and os.path.isfile(path):
-            yield f"--file {path}: {NOTHING}: it is a file, and neither its name nor its directory is of cryptography"
+            yield f"--file {path}: {NOTHING}: it is a file, and neither its name nor its directory is known"
 
 
 def why_no_name(pattern: str) -> str:

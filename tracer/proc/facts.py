@@ -126,12 +126,13 @@ def libraries(pid: int) -> list[tuple[Mapping, Library]]:
         GoneError: there is no such process.
         HiddenError: we may not look.
     """
-    found = []
-    for mapping in executable_mappings(pid):
-        library = find_library(mapping.path)
-        if library:
-            found.append((mapping, library))
-    return found
+    return among(executable_mappings(pid))
+
+
+def among(mappings: list[Mapping]) -> list[tuple[Mapping, Library]]:
+    """The crypto libraries among the files that a process has mapped."""
+    found = ((mapping, find_library(mapping.path)) for mapping in mappings)
+    return [(mapping, library) for mapping, library in found if library]
 
 
 def open_files(pid: int) -> list[str]:

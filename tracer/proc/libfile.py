@@ -78,7 +78,7 @@ class LibraryFiles:
         """
         key = (device, inode)
         known = self._known.get(key)
-        if not self._is_quick(pid, device):
+        if not self.is_quick(pid, device):
             return LibraryFile()
         fd = _open(pid, path, device, inode)
         if fd < 0:
@@ -99,7 +99,7 @@ class LibraryFiles:
             self._known.popitem(last=False)
         return found
 
-    def _is_quick(self, pid: int, device: str) -> bool:
+    def is_quick(self, pid: int, device: str) -> bool:
         """Whether the file system answers by itself; those that nobody knows do not."""
         known = self._quick.get(device)
         if known is not None:
