@@ -213,7 +213,9 @@ def packets(ends: Ends, cgroup: Path, rounds: int) -> None:
                     side = "egress" if "egress" in each.name else "ingress"
                     ns = (stats.run_time_ns - old.run_time_ns) / (stats.run_count - old.run_count)
                     took[name].setdefault(side, []).append(ns)
-    print(f"a packet of bulk data, time within the program; medians of {rounds}. A program that only counts takes as well")
+    print(
+        f"a packet of bulk data, time within the program; medians of {rounds}. A program that only counts takes as well"
+    )
     for side in ("egress", "ingress"):
         wire, empty = (statistics.median(took[name][side]) for name in ("wire", "empty"))
         print_row(side, f"{wire:.0f} ns", f"empty: {empty:.0f} ns", f"{wire - empty:+.0f} ns")

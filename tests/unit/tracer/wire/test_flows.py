@@ -11,8 +11,8 @@ import pytest
 
 from tracer.wire import flows
 from tracer.wire.flows import CONNECTED, LOCAL, OWNED, QUIET_NS, SENT, WANTED, Flows, Way, address_text
-from tracer.wire.talk import read_datagrams, read_talk
 from tracer.wire.reader import WireError
+from tracer.wire.talk import read_datagrams, read_talk
 
 CLIENT, SERVER = (b"\x0a\0\0\1" + bytes(12), 40000), (b"\x0a\0\0\2" + bytes(12), 443)
 # What both sockets of one host tell, the client's and the server's.
