@@ -158,12 +158,17 @@ def _bad(text: str) -> str:
     return "bold red" if text else ""
 
 
+def _time(entry: Entry) -> int:
+    wall_ns: int = entry.event.fields["wall_ns"]
+    return wall_ns
+
+
 def _event_rows(model: Model) -> Sequence[Entry]:
     return model.events
 
 
 EVENT_COLUMNS = (
-    Column("TIME", 12, lambda e: clock(e.event.fields["wall_ns"]), lambda e: e.event.fields["wall_ns"], down=True),
+    Column("TIME", 12, lambda e: clock(_time(e)), _time, down=True, rank=1),
     Column("PID", 7, lambda e: str(e.event.fields["pid"]), lambda e: e.event.fields["pid"], align="right", rank=3),
     Column("PROCESS", 15, lambda e: e.event.fields["comm"]),
     Column("USER", 6, lambda e: str(e.event.fields["uid"]), lambda e: e.event.fields["uid"], align="right", rank=5),

@@ -184,7 +184,7 @@ def test_lost_events_are_red(model):
 def test_small_screen_has_rows_all_the_same(model):
     """The head goes first."""
     shown = texts(draw(Browser(), model, STATUS, 40, 5))
-    assert shown[0].startswith("TIME")
+    assert shown[0].startswith("PROCESS")
     assert len([line for line in shown if "client" in line]) == 3
 
 

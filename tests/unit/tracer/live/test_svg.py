@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 from hypothesis import given, settings
@@ -26,7 +26,7 @@ def frame_of(events, view="events", size=(100, 30)):
 
 
 def words(svg):
-    return "".join(ElementTree.fromstring(svg).itertext()).replace("\xa0", " ")
+    return "".join(ET.fromstring(svg).itertext()).replace("\xa0", " ")
 
 
 def test_picture_has_what_is_on_the_screen():
@@ -46,7 +46,7 @@ def test_picture_has_what_is_on_the_screen():
 def test_picture_is_sound_whatever_the_names_are(text):
     """XML that can be read, with no element that is not rich's."""
     svg = picture(frame_of(hostile(text), size=(60, 12)), 60)
-    names = {element.tag.rpartition("}")[2] for element in ElementTree.fromstring(svg).iter()}
+    names = {element.tag.rpartition("}")[2] for element in ET.fromstring(svg).iter()}
     assert names <= {"svg", "style", "defs", "clipPath", "rect", "text", "g", "circle"}
     assert len(svg) < 60_000
 
@@ -56,6 +56,6 @@ def test_picture_replaces_its_file_as_a_whole(tmp_path):
     path = tmp_path / "a.svg"
     path.write_text("old")
     write_picture(str(path), frame_of(some()), 100)
-    ElementTree.parse(path)
+    ET.parse(path)
     with pytest.raises(OutputError, match="cannot open"):
         write_picture(str(tmp_path / "missing" / "a.svg"), frame_of(some()), 100)

@@ -108,7 +108,7 @@ def test_terminal_that_takes_nothing_holds_nobody_up(pty):
 
 def test_leaving_waits_for_no_terminal_that_is_gone(pty):
     """Half a frame is not there yet, and nobody reads it."""
-    ours, theirs = pty
+    _, theirs = pty
     terminal = Terminal(theirs)
     terminal.enter()
     while not terminal.busy:
