@@ -67,6 +67,7 @@ OPTIONAL = {
     "lib_load": {"lib_load"},
     "lib_open": {"lib_open"},
     "openssl_api": {"api_call", "tls_handshake"},
+    "api_count": {"api_count"},
 }
 
 

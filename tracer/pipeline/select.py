@@ -76,6 +76,7 @@ class Selection:
             name=options.name[0] if self._kernel_has_name() else "",
             uid=options.uid[0] if len(options.uid) == 1 else None,
             cgroup=self._cgroups[0] if len(self._cgroups) == 1 else "",
+            deep=getattr(options, "deep", False),
         )
         self._doubt()
 
