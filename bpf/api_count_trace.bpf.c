@@ -36,6 +36,8 @@ enum ct_algorithm_as {
 struct ct_counted_row {
 	enum ct_algorithm_as as;
 	__u32 argument; /* counted from 1; 0 = none */
+	__u32 outer; /* 1 + number of the function that jumps to this one, or 0 */
+	__u32 jumps; /* ends with a jump to another function of the table */
 	__u32 context; /* EVP_CIPHER_CTX and others begin with what was given last, if now nothing is */
 };
 
@@ -155,6 +157,7 @@ int on_call(struct pt_regs *ctx)
 	struct ct_count_key key = {};
 	struct ct_counted_row *row;
 	struct ct_counted *process;
+	struct ct_last last;
 	__u32 index;
 
 	if (!is_traced(thread >> 32))
@@ -171,14 +174,11 @@ int on_call(struct pt_regs *ctx)
 		return 0;
 	}
 	caller = read_caller(ctx);
-	/* A function that ends with a jump to another one: that is a part of it. */
-	if (process->thread == thread && process->sp == SP(ctx) && process->caller == caller &&
-	    process->cookie != key.cookie)
+	last = (struct ct_last){.cookie = key.cookie, .sp = SP(ctx), .caller = caller};
+	if (is_jump(&last, row->outer))
 		return 0;
-	process->thread = thread;
-	process->sp = SP(ctx);
-	process->caller = caller;
-	process->cookie = key.cookie;
+	if (row->jumps)
+		remember_call(&last);
 	key.internal = is_within(key.cookie, PROBED_IP(ctx), caller);
 	if (!key.internal)
 		key.caller = caller & PAGE_MASK;

@@ -21,6 +21,7 @@ SEC("uprobe.multi")
 int on_entry(struct pt_regs *ctx)
 {
 	struct ct_call call = {};
+	struct ct_last last;
 	struct ct_row *row;
 	__u32 index;
 
@@ -40,6 +41,16 @@ int on_entry(struct pt_regs *ctx)
 	call.ip = PROBED_IP(ctx);
 	call.at.thread = bpf_get_current_pid_tgid();
 	call.at.sp = SP(ctx);
+	last = (struct ct_last){
+		.cookie = call.cookie,
+		.sp = call.at.sp,
+		.caller = call.caller,
+		.returns = row->returns,
+	};
+	call.jumped = is_jump(&last, row->outer);
+	call.caller = last.caller;
+	if (row->jumps)
+		remember_call(&last);
 	if (enter(row, &call) && row->reported)
 		send_call(row, &call);
 	return 0;
@@ -60,6 +71,8 @@ int on_return(struct pt_regs *ctx)
 	row = bpf_map_lookup_elem(&functions, &index);
 	if (!row)
 		return 0;
+	if (row->jumps)
+		forget_call();
 	key.process = current_process();
 	key.pointer = frame->object;
 	if (row->action == CT_DO_NEW)

@@ -278,6 +278,25 @@ KINDS = (
         ),
     ),
     EventKind(
+        "api_count",
+        "Calls of a function that begins to use an algorithm, counted since the last such event (``--deep``).",
+        (
+            *COMMON,
+            Column("function_name", STRING, "Name of the function; null for all others together.", nullable=True),
+            Column("library", STRING, "File that the function is in.", nullable=True),
+            Column("algorithm", STRING, "Name of the algorithm; null if it could not be told.", nullable=True),
+            Column("count", INTEGER, "How many calls."),
+            Column("caller", STRING, "File that the calls came from; null if that is not known.", nullable=True),
+            Column(
+                "origin",
+                STRING,
+                "``library`` if a cryptographic library made them for itself, ``application``, or null.",
+                nullable=True,
+            ),
+            *PLACE,
+        ),
+    ),
+    EventKind(
         "tls_handshake",
         "A TLS handshake ended, well or not.",
         (

@@ -322,6 +322,7 @@ ROWS = (
         metavar="FILE",
         file=True,
     ),
+    Option(("--deep",), "also count calls of functions that encrypt, hash and sign, by algorithm", group=GENERAL),
     Option(("-v", "--verbose"), "tell more on stderr", group=GENERAL),
     Option(("-q", "--quiet"), "only warnings and errors on stderr", group=GENERAL),
 )

@@ -66,6 +66,7 @@ OPTIONAL = {
     "openssl_api": {"api_call", "tls_handshake"},
     "kernel_crypto": {"kernel_crypto"},
     "wire": {"tls_handshake", "ssh_handshake"},
+    "api_count": {"api_count"},
 }
 
 

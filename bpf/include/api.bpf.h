@@ -89,10 +89,12 @@ struct ct_row {
 	__u8 number;
 	__u8 reported; /* sends api_call */
 	__u8 vague; /* a negative result need not be the end of the handshake */
-	__u8 pad;
+	__u8 jumps; /* ends with a jump to another function of the table */
 	__s32 done; /* what it returns on success */
 	__s32 again[MAX_AGAIN]; /* what it returns if it wants to be called again; filled up with `done` */
-	__u32 more_pad;
+	__u8 returns; /* its return is probed */
+	__u8 pad[3];
+	__u32 outer; /* 1 + number of the function that jumps to this one, or 0 */
 };
 
 struct {

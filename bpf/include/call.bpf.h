@@ -13,6 +13,7 @@ struct ct_call {
 	__u64 cookie;
 	__u64 object, from, made, text, number;
 	__u64 caller, ip;
+	__u64 jumped; /* another function has jumped here */
 	struct ct_frame_key at;
 };
 
@@ -44,7 +45,7 @@ static __noinline int send_call(struct ct_row *row, struct ct_call *call)
 	record->function = call->cookie & COOKIE_FUNCTION;
 	record->library = call->cookie >> COOKIE_LIBRARY;
 	record->caller = call->caller;
-	record->internal = is_internal(call);
+	record->internal = call->jumped || is_internal(call);
 	record->pad = 0;
 	record->number = row->number ? read_number(row, call->number) : 0;
 	__builtin_memset(record->text, 0, sizeof(record->text));

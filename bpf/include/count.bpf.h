@@ -58,11 +58,6 @@ struct {
 struct ct_counted {
 	struct ct_header header; /* as it was when the first call came */
 	__u64 sent_at;
-	/* The last call: one from the same place in the code and on the stack is a jump from there. */
-	__u64 thread;
-	__u64 sp;
-	__u64 caller;
-	__u64 cookie;
 };
 
 struct {

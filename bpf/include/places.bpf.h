@@ -74,6 +74,55 @@ static __always_inline bool is_within(__u64 cookie, __u64 ip, __u64 caller)
 	return code && caller + code->before >= ip && caller < ip + code->behind;
 }
 
+/*
+ * The last function that a thread called, of those that end with a jump to another one: then the
+ * stack is the same, and so is the return address. Only if its return is probed, that is the
+ * kernel's by then, and then the return tells that it is over.
+ */
+struct ct_last {
+	__u64 cookie;
+	__u64 sp;
+	__u64 caller;
+	__u64 returns; /* its return is probed */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u64);
+	__type(value, struct ct_last);
+} last_calls SEC(".maps");
+
+/* Whether a call is a part of that of `outer`, which has jumped there; it counts from 1, 0 = none. */
+static __always_inline bool is_jump(struct ct_last *now, __u32 outer)
+{
+	__u64 thread = bpf_get_current_pid_tgid();
+	struct ct_last *last;
+
+	if (!outer)
+		return false;
+	last = bpf_map_lookup_elem(&last_calls, &thread);
+	if (!last || last->sp != now->sp || (!last->returns && last->caller != now->caller) ||
+	    last->cookie + 1 != now->cookie - (now->cookie & COOKIE_FUNCTION) + outer)
+		return false;
+	now->caller = last->caller;
+	return true;
+}
+
+static __always_inline void remember_call(struct ct_last *now)
+{
+	__u64 thread = bpf_get_current_pid_tgid();
+
+	bpf_map_update_elem(&last_calls, &thread, now, BPF_ANY);
+}
+
+static __always_inline void forget_call(void)
+{
+	__u64 thread = bpf_get_current_pid_tgid();
+
+	bpf_map_delete_elem(&last_calls, &thread);
+}
+
 struct ct_process {
 	__u64 start_time;
 	__u32 pid;

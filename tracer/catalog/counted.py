@@ -31,6 +31,7 @@ class Counted(NamedTuple):
         context: which one begins with what was given last, if nothing is given now.
         names: of the numbers.
         algorithm: what the function does, if no argument tells it.
+        outer: the function that ends with a jump to this one, in some version: then this one's call is a part of that.
     """
 
     symbol: str
@@ -40,6 +41,7 @@ class Counted(NamedTuple):
     context: int = 0
     names: dict[int, str] = {}  # noqa: RUF012  never changed
     algorithm: str = ""
+    outer: str = ""
 
 
 def _rows(family: str, symbols: str, as_: str, argument: int, **more: object) -> list[Counted]:
@@ -59,8 +61,10 @@ _CIPHERS = {"names": numbers.OPENSSL, "context": 1}
 _KEYS = {"names": numbers.OPENSSL_KEYS}
 
 _OPENSSL = [
-    *_rows(OPENSSL, "EVP_CipherInit EVP_CipherInit_ex EVP_CipherInit_ex2", "cipher", 2, **_CIPHERS),
-    *_rows(OPENSSL, "EVP_DigestInit EVP_DigestInit_ex EVP_DigestInit_ex2", "digest", 2, **_CIPHERS),
+    *_rows(OPENSSL, "EVP_CipherInit EVP_CipherInit_ex2", "cipher", 2, **_CIPHERS),
+    *_rows(OPENSSL, "EVP_CipherInit_ex", "cipher", 2, outer="EVP_CipherInit", **_CIPHERS),
+    *_rows(OPENSSL, "EVP_DigestInit EVP_DigestInit_ex2", "digest", 2, **_CIPHERS),
+    *_rows(OPENSSL, "EVP_DigestInit_ex", "digest", 2, outer="EVP_DigestInit", **_CIPHERS),
     *_rows(OPENSSL, "EVP_Digest", "digest", 5, names=numbers.OPENSSL),
     *_rows(OPENSSL, "HMAC", "digest", 1, names=numbers.OPENSSL),
     *_rows(OPENSSL, "PKCS5_PBKDF2_HMAC", "digest", 6, names=numbers.OPENSSL),
@@ -116,6 +120,9 @@ _SODIUM = _named(
 )
 
 COUNTED: tuple[Counted, ...] = (*_OPENSSL, *_GNUTLS, *_GCRYPT, *_SODIUM)
+NUMBERS = {row.symbol: number for number, row in enumerate(COUNTED)}
+# Functions that end with a jump to another one.
+JUMPS = frozenset(row.outer for row in COUNTED if row.outer)
 
 # An executable that has one of these has the library within.
 COUNTED_MARKERS = {"EVP_DigestInit_ex": OPENSSL, "gnutls_hash_init": GNUTLS}

@@ -55,6 +55,7 @@ class Function(NamedTuple):
         vague: whether a negative result may mean the same.
         reported: whether calls are shown.
         names: of the numbers.
+        outer: the function that ends with a jump to this one: then this one's call is a part of that.
         static_only: attached in executables only: programs that have a library within call it without the others.
     """
 
@@ -68,6 +69,7 @@ class Function(NamedTuple):
     vague: bool = False
     reported: bool = True
     names: dict[int, str] = {}  # noqa: RUF012  never changed
+    outer: str = ""
     static_only: bool = False
 
     @property
@@ -128,7 +130,7 @@ _TRANSFERS = _row(
 
 _OPENSSL = [
     *_openssl_like(OPENSSL, ""),
-    *_row(OPENSSL, "new", "SSL_CTX_new_ex"),
+    *_row(OPENSSL, "new", "SSL_CTX_new_ex", outer="SSL_CTX_new"),
     # a socket may come as a BIO
     *_row(OPENSSL, "new", "BIO_new_socket", "fd", reported=False),
     *_row(OPENSSL, "inherit", "SSL_set_bio", "object from", reported=False),
@@ -148,7 +150,8 @@ _OPENSSL = [
     *_TRANSFERS,
     *_row(OPENSSL, "call", "SSL_CTX_load_verify_file SSL_CTX_load_verify_dir SSL_CTX_load_verify_store", "- text"),
     *_row(OPENSSL, "call", "SSL_load_client_CA_file OSSL_STORE_open", "text"),
-    *_row(OPENSSL, "call", "OSSL_PROVIDER_load OSSL_PROVIDER_try_load", "- text"),
+    *_row(OPENSSL, "call", "OSSL_PROVIDER_load", "- text"),
+    *_row(OPENSSL, "call", "OSSL_PROVIDER_try_load", "- text", outer="OSSL_PROVIDER_load"),
     *_row(OPENSSL, "call", "ENGINE_by_id", "text"),
     *_row(OPENSSL, "call", "EVP_default_properties_enable_fips", "- number", names=numbers.ON_OFF),
     *_row(OPENSSL, "call", "FIPS_mode_set", "number", names=numbers.ON_OFF),
@@ -167,10 +170,18 @@ _GNUTLS = [
     *_row(
         GNUTLS,
         "set",
-        "gnutls_certificate_set_x509_key_file gnutls_certificate_set_x509_key_file2"
+        "gnutls_certificate_set_x509_key_file"
         " gnutls_certificate_set_x509_simple_pkcs12_file gnutls_certificate_set_rawpk_key_file",
         "object certificate",
         done=0,
+    ),
+    *_row(
+        GNUTLS,
+        "set",
+        "gnutls_certificate_set_x509_key_file2",
+        "object certificate",
+        done=0,
+        outer="gnutls_certificate_set_x509_key_file",
     ),
     *_row(GNUTLS, "call", "gnutls_certificate_set_x509_trust_file gnutls_certificate_set_x509_crl_file", "- text"),
     # E_AGAIN, E_INTERRUPTED, E_WARNING_ALERT_RECEIVED, E_GOT_APPLICATION_DATA: the rest ends it
@@ -242,6 +253,10 @@ FUNCTIONS: tuple[Function, ...] = (
     *_SODIUM,
     *_PKCS11,
 )
+
+ROW_NUMBERS = {(row.family, row.symbol): number for number, row in enumerate(FUNCTIONS)}
+# Functions that end with a jump to another one.
+JUMPS = frozenset((row.family, row.outer) for row in FUNCTIONS if row.outer)
 
 # An executable that has one of these has the library within: node has OpenSSL.
 MARKERS = {

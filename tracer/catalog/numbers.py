@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The numbers by which libraries call algorithms.
 
-Sources: include/openssl/obj_mac.h (these numbers never change), gcrypt.h, gnutls.h, sodium.h, and pkcs11t.h of PKCS#11 3.1.
+Sources: include/openssl/obj_mac.h (these numbers never change), gcrypt.h, gnutls.h, sodium.h, and
+pkcs11t.h of PKCS#11 3.1.
 """
 
 from __future__ import annotations

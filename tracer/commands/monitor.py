@@ -30,7 +30,7 @@ def run(options: Namespace, log: Log, stop: Stop) -> int:
 COMMAND = Command(
     "monitor",
     description="Show which crypto files are opened, which crypto libraries are loaded, and which programs run.",
-    options=(*WATCH, *SHOW, "live", *TABLE, *SERVE, "record", "replay", "duration", "config"),
+    options=(*WATCH, *SHOW, "live", *TABLE, *SERVE, "record", "replay", "deep", "duration", "config"),
     run=run,
     examples=(
         ("sudo crypto-tracer monitor", "all there is, until Ctrl-C"),

@@ -76,6 +76,7 @@ class Selection:
             cgroup=self._cgroups[0] if len(self._cgroups) == 1 else "",
             pid_ns=pid_namespace(),
             token=getattr(options, "token_fs", ""),
+            deep=getattr(options, "deep", False),
         )
         self.doubts += doubts(options)
 

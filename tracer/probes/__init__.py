@@ -7,6 +7,7 @@ a certain probe names it itself.
 
 from __future__ import annotations
 
+from tracer.probes.api_count import API_COUNT
 from tracer.probes.base import Probe
 from tracer.probes.file_open import FILE_OPEN
 from tracer.probes.kernel_crypto import KERNEL_CRYPTO
@@ -22,9 +23,11 @@ from tracer.probes.wire import WIRE
 __all__ = ["PROBES", "Probe"]
 
 # The tree comes first: the others look at what it knows.
+# Counts come before the exec or the exit that ends them: both are sent at the same hook.
 # Fork and exec come next: an open is told to its process better when what came before it has been seen.
 PROBES = (
     PROCESS_TREE,
+    API_COUNT,
     PROCESS_FORK,
     PROCESS_EXEC,
     PROCESS_EXIT,

@@ -92,6 +92,17 @@ def mapped() -> Iterator[Copy]:
             continue
 
 
+def keys_in_use() -> set[MapKey]:
+    """The files that any process has mapped as code."""
+    found: set[MapKey] = set()
+    for pid in reader.running():
+        try:
+            found.update((mapping.device, mapping.inode) for mapping in maps.executable_mappings(pid))
+        except TracerError:
+            continue
+    return found
+
+
 def installed() -> Iterator[Copy]:
     """Libraries in the usual places of this host, and programs with one within."""
     for folder in FOLDERS:

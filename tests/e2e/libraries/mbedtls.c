@@ -47,7 +47,7 @@ int main(int argc, char **argv)
 	do {
 		result = mbedtls_ssl_handshake(&ssl);
 	} while (result == MBEDTLS_ERR_SSL_WANT_READ || result == MBEDTLS_ERR_SSL_WANT_WRITE);
-	SAY_HANDSHAKE(server ? "server" : "client", !result, "-", "-");
+	SAY_HANDSHAKE(server ? "server" : "client", !result, server ? argv[1] : "-", "-");
 	mbedtls_ssl_free(&ssl);
 	close(fd);
 	return end_two(server);

@@ -8,6 +8,7 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,6 +42,7 @@ __attribute__((unused)) static int connect_two(int *server)
 	socklen_t size = sizeof(address);
 	int listener = socket(AF_INET, SOCK_STREAM, 0), fd;
 
+	signal(SIGPIPE, SIG_IGN);
 	must(!bind(listener, (void *)&address, size) && !listen(listener, 1), "listen");
 	getsockname(listener, (void *)&address, &size);
 	*server = fork() == 0;
