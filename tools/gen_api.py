@@ -35,14 +35,14 @@ related.
 """
 # Title, page, and the modules whose public names stand there; "" takes the rest.
 PARTS = (
-    ("Objects", "objects.md", ("objectspec", "loader", "object", "spec", "_sys.caps")),
+    ("Objects", "objects.md", ("objectspec", "loader", "object", "spec", "_sys.caps", "_sys.memory")),
     ("Programs", "programs.md", ("progs.",)),
     ("Maps", "maps.md", ("maps.", "listing")),
     ("Links", "links.md", ("links.",)),
     ("Readers", "readers.md", ("events", "ringbuf", "perfbuf", "userring")),
     ("Types", "objects.md", ("btf.", "targets")),
 )
-OTHERS = ("symbols.", "_sys.caps")
+OTHERS = ("symbols.", "_sys.caps", "_sys.memory")
 # Modules whose public names are not pybpfload's own, but belong to users too.
 MODULES = {
     "Objects": ("spec",),

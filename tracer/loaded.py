@@ -10,16 +10,39 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pybpfload
 from pybpfload.errors import BpfError, ObjectError, PrivilegeError, UnsupportedError, VerifierError
+from tracer import objects
 from tracer.errors import KernelError, LoadError, NoPrivilegeError, TracerError
 
 if TYPE_CHECKING:
-    from pybpfload import Link
+    from pybpfload import Link, ObjectSpec
     from tracer.model import Event
     from tracer.probes import Probe
     from tracer.probes.base import Context
+    from tracer.settings import Settings
 
 # Threads that close links.
 CLOSERS = 16
+
+
+# The map with the processes of a tree, and how many there is room for.
+TRACED, TREE_SIZE = "traced", 32768
+
+
+def read_spec(probe: Probe, settings: Settings) -> ObjectSpec:
+    """The object of a probe, with its knobs set.
+
+    Raises:
+        LoadError: it has no such knobs or maps.
+    """
+    spec = pybpfload.read_object(objects.read(probe.object_name), name=probe.object_name)
+    try:
+        for knob, value in probe.knobs(settings).items():
+            spec.variables[knob] = value
+        if settings.tree:
+            spec.maps[TRACED].max_entries = TREE_SIZE
+    except KeyError as error:
+        raise LoadError(f"object {spec.name} is not that of this probe: {error.args[0]}") from error
+    return spec
 
 
 class Skipped(NamedTuple):

@@ -28,12 +28,11 @@ from typing import TYPE_CHECKING, Callable
 import pybpfload
 from pybpfload import kernel_btf
 from pybpfload.errors import BpfError
-from tracer import objects
 from tracer.accounting import Stats, describe_losses, read_kinds, skipped_calls
 from tracer.clock import BootClock
 from tracer.decode import KIND_ENUM, KIND_PREFIX, Decoder
 from tracer.errors import KernelError, LoadError, NoPrivilegeError, TracerError
-from tracer.loaded import Loaded, ProbeState, Skipped, close_links, states_of, why_none
+from tracer.loaded import TRACED, Loaded, ProbeState, Skipped, close_links, read_spec, states_of, why_none
 from tracer.log import Log
 from tracer.probes.base import Context
 from tracer.proc import capabilities
@@ -49,17 +48,17 @@ if TYPE_CHECKING:
     from tracer.settings import Settings
 
 # Maps that all objects declare alike; the first object's are handed to the others.
-RING, COUNTERS, TRACED, CGROUPS = "events", "counters", "traced", "cgroups"
+RING, COUNTERS, CGROUPS = "events", "counters", "cgroups"
 SHARED = (RING, COUNTERS, TRACED, CGROUPS)
-
-# How many processes of a tree there is room for.
-TREE_SIZE = 32768
 
 POLL_S = 0.010
 BATCH = 1024
 
 # How often losses are looked at and the wall clock is measured.
 CHECK_S = 1.0
+
+# How often memory that is not needed is given back: looking at new libraries takes some, for a moment.
+TRIM_S = 60.0
 CLEANUP_S = 5.0
 
 # A ring buffer as full as this is worth a word: what reads it cannot keep up.
@@ -87,7 +86,7 @@ class EbpfManager:
         self._stats = Stats()
         self._listeners: dict[str, list[Loaded]] = {}
         self._digesting: dict[str, Loaded] = {}
-        self._next_check = 0.0
+        self._next_check = self._next_trim = 0.0
         self._warned = 0
         self._fullest = 0.0
         self.skipped: list[Skipped] = []
@@ -181,14 +180,7 @@ class EbpfManager:
             ) from error
 
     def _load(self, probe: Probe) -> None:
-        spec = pybpfload.read_object(objects.read(probe.object_name), name=probe.object_name)
-        try:
-            for knob, value in probe.knobs(self._settings).items():
-                spec.variables[knob] = value
-            if self._settings.tree:
-                spec.maps[TRACED].max_entries = TREE_SIZE
-        except KeyError as error:
-            raise LoadError(f"object {spec.name} is not that of this probe: {error.args[0]}") from error
+        spec = read_spec(probe, self._settings)
         shared = {name: each for name, each in self._shared.items() if name in spec.maps}
         obj = pybpfload.load(spec, maps=shared, kernel_btf=kernel_btf(), token=self._settings.token or None)
         try:
@@ -273,6 +265,9 @@ class EbpfManager:
             self._next_check = now + CHECK_S
             self.clock.measure()
             self._warn_of_losses()
+            if now >= self._next_trim:
+                self._next_trim = now + TRIM_S
+                pybpfload.give_back_memory()
         return rows
 
     def events(self, rows: Iterable[Row]) -> list[Event]:

@@ -67,7 +67,7 @@ def test_backpressure_is_said_before_anything_is_lost(tmp_path):
     """The ring gets more than half full, and is emptied in time: a warning, and no loss."""
     log = io.StringIO()
     path = f"{tmp_path}/{'./' * 1900}x.pem"
-    with opens(path, 800) as workload:
+    with opens(path, 400) as workload:
         settings = Settings(own_pid=0, pid=workload.pid)
         with EbpfManager.create(PROBES, settings, Log(NOTES, log)) as manager:
             manager.load_programs()

@@ -264,6 +264,32 @@ def test_recording_gives_every_view_again(tmp_path):
     assert json.loads(replay("monitor", "-f", "json-array")) == events
 
 
+def test_record_keeps_events_and_shows_none(tmp_path):
+    """Those that repeat others, too: as many as there were, each at its time."""
+    record, pem = tmp_path / "x.rec", str(tmp_path / "x.pem")
+    code = (
+        "import time\nfor i in range(503):\n try: os.open(sys.argv[1], 0)\n except OSError: pass\n"
+        " if i % 100 == 99: time.sleep(0.02)"
+    )
+    with Workload(code, pem) as workload:
+        command = [*PROGRAM, "record", "-p", str(workload.pid), "-F", pem, str(record)]
+        with subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
+        ) as process:
+            assert "ready" in process.stderr.readline()
+            workload.go()
+            out, said = process.communicate(timeout=60)
+        assert (process.returncode, out) == (0, "")
+        assert "503 events" in said
+    lines = [json.loads(line) for line in run_tracer("monitor", "-q", "--replay", str(record)).splitlines()]
+    assert [line["file"] for line in lines] == [pem] * 503
+    times = [line["timestamp"] for line in lines]
+    assert times == sorted(times)
+    assert len(set(times)) > 400
+    assert run_tracer("monitor", "-q", "--replay", str(record), "-p", "1") == ""
+    assert json.loads(run_tracer("profile", "-q", "--replay", str(record)))["statistics"]["total_events"] == 503
+
+
 def test_monitor_reopens_its_file_after_sighup(tmp_path):
     """As those who rotate logs expect; nothing is lost."""
     path = tmp_path / "events"
