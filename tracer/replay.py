@@ -38,7 +38,7 @@ NEEDED = ("time", "wall_ns", "start_time", "pid", "uid", "comm", "cgroup", "exe"
 # Fields of these types and no other; the rest may be text, numbers or lists of text.
 _NUMBERS = ("time", "wall_ns", "start_time", "pid", "uid", "cgroup")
 _MAYBE_NUMBERS = ("gid", "ppid", "inode", "result")
-_TEXTS = ("comm", "path", "file_type", "flags", "library_name", "family")
+_TEXTS = ("comm", "path", "file_type", "flags", "library_name")
 _JSON = {"integer": int, "string": str, "boolean": bool}
 
 # What redaction looks at, of kinds that have it: a recording without --no-redact has nothing of it left.
@@ -145,7 +145,8 @@ def _event(kinds: list[tuple[EventKind, list[str]]], value: list[Any]) -> Event:
             continue
         if type(each) is not int or not -LARGEST <= each <= LARGEST:
             raise ValueError(f"{name} is {each!r}, expected a number")
-    for name in _TEXTS:
+    # A call has a family, too: that of an address, a number.
+    for name in (*_TEXTS, *(("family",) if kind.library else ())):
         if not isinstance(fields.get(name), (str, type(None))):
             raise ValueError(f"{name}: expected text")
     event = Event(kind, fields)
