@@ -96,7 +96,8 @@ def trace(folder, tmp_path_factory):
     out = tmp_path_factory.mktemp("out")
     cert = out / "pair.pem"
     subprocess.run(
-        [require_tool("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=x",
+        [require_tool("openssl"), "req", "-x509", "-nodes", "-newkey", "ec",
+         "-pkeyopt", "ec_paramgen_curve:P-256", "-subj", "/CN=x",
          "-keyout", out / "key.pem", "-out", out / "cert.pem"],
         check=True, capture_output=True,
     )  # fmt: skip

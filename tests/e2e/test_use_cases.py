@@ -13,7 +13,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -39,9 +41,17 @@ PYTHON = "/usr/bin/python3"
 
 
 @pytest.fixture
-def shell(tmp_path):
+def folder():
+    """One that everybody may read: those of pytest are for root alone."""
+    with tempfile.TemporaryDirectory() as name:
+        os.chmod(name, 0o755)
+        yield Path(name)
+
+
+@pytest.fixture
+def shell(folder):
     """Runs a script in which `crypto-tracer` is a command, as after an installation."""
-    binaries = tmp_path / "bin"
+    binaries = folder / "bin"
     binaries.mkdir()
     program = binaries / "crypto-tracer"
     program.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m tracer "$@"\n')
@@ -52,7 +62,7 @@ def shell(tmp_path):
         done = subprocess.run(
             ["bash", "-c", textwrap.dedent(script)],
             env={**os.environ, "PATH": f"{binaries}:{os.environ['PATH']}"},
-            cwd=tmp_path,
+            cwd=folder,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -66,19 +76,17 @@ def shell(tmp_path):
 
 
 @pytest.fixture
-def service(tmp_path):
+def service(folder):
     """A folder with a certificate, its key, and the program."""
-    tmp_path.chmod(0o755)
     subprocess.run(
-        [require_tool("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=localhost",
+        [require_tool("openssl"), "req", "-x509", "-nodes", "-newkey", "ec",
+         "-pkeyopt", "ec_paramgen_curve:P-256", "-subj", "/CN=localhost",
          "-keyout", "server.key", "-out", "server.pem"],
-        check=True, capture_output=True, cwd=tmp_path,
+        check=True, capture_output=True, cwd=folder,
     )  # fmt: skip
-    (tmp_path / "server.key").chmod(0o600)
-    (tmp_path / "service.py").write_text(SERVICE)
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(folder.stat().st_mode | 0o055)
-    return tmp_path
+    (folder / "server.key").chmod(0o600)
+    (folder / "service.py").write_text(SERVICE)
+    return folder
 
 
 FAILURES = """jq -c '.files_accessed[] | select(.failed_count > 0) | [.path, .type, .errors]' p.json"""
@@ -87,7 +95,7 @@ FAILURES = """jq -c '.files_accessed[] | select(.failed_count > 0) | [.path, .ty
 def test_service_whose_key_is_missing_is_diagnosed(shell, service):
     """It only says that it failed; the document says which file, and why."""
     text = shell(f"""
-        crypto-tracer run -q --no-redact -o p.json -- {PYTHON} service.py server.pem missing.key 2>/dev/null
+        crypto-tracer run -q --no-redact -o p.json -- {PYTHON} service.py server.pem missing.key
         [ $? = 1 ] || exit 9
         {FAILURES}
     """)
@@ -98,7 +106,7 @@ def test_service_whose_key_is_missing_is_diagnosed(shell, service):
 def test_service_that_may_not_read_its_key_is_diagnosed(shell, service):
     """The same with EACCES: the certificate is fine, and the key belongs to root."""
     text = shell(f"""
-        crypto-tracer run -q --no-redact -o p.json -- {NOBODY} {PYTHON} service.py server.pem server.key 2>/dev/null
+        crypto-tracer run -q --no-redact -o p.json -- {NOBODY} {PYTHON} service.py server.pem server.key
         [ $? = 1 ] || exit 9
         {FAILURES}
         jq -c '.files_accessed[] | select(.path | endswith("server.pem")) | .failed_count' p.json
@@ -126,7 +134,7 @@ def test_nginx_whose_key_is_missing_is_diagnosed(shell, service):
         f" ssl_certificate {service}/server.pem; ssl_certificate_key {service}/gone.key; }} }}"
     )
     text = shell(f"""
-        crypto-tracer run -q --no-redact -o p.json -- nginx -t -c $PWD/nginx.conf -p $PWD 2>/dev/null
+        crypto-tracer run -q --no-redact -o p.json -- nginx -t -c $PWD/nginx.conf -p $PWD
         [ $? = 1 ] || exit 9
         {FAILURES}
     """)
@@ -160,7 +168,7 @@ def test_running_service_is_diagnosed_live_through_jq(shell, service):
     assert set(lines) == {f"{lines[0].split()[0]} {service}/late.key: ENOENT"}
 
 
-def test_inventory_of_libraries_and_who_uses_them(shell, tmp_path):
+def test_inventory_of_libraries_and_who_uses_them(shell, folder):
     """A row for each library with its version, and the processes that have it: no BPF needed."""
     with Workload("import _hashlib\nprint('up', flush=True)\nsys.stdin.readline()") as workload:
         workload.start()
@@ -177,7 +185,7 @@ def test_inventory_of_libraries_and_who_uses_them(shell, tmp_path):
     assert found["libcrypto"][2][0].isdigit()
     assert os.path.exists(found["libcrypto"][3])
     assert pids.split() == [str(workload.pid)]
-    check_document("snapshot", json.loads((tmp_path / "host.json").read_text()))
+    check_document("snapshot", json.loads((folder / "host.json").read_text()))
 
 
 @pytest.mark.parametrize(("forbidden", "code"), [("GnuTLS", 0), ("OpenSSL", 1)])
