@@ -23,19 +23,22 @@ class TracerError(Exception):
     Attributes:
         hint: what the user can do about it, or "".
         exit_code: the status that the process ends with.
+        advice: the hint of those that have none of their own.
     """
 
     exit_code = 1
+    advice = ""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
-        self.hint = hint
+        self.hint = hint or self.advice
 
 
 class UsageError(TracerError):
     """The command line is at fault."""
 
     exit_code = 2
+    advice = "see crypto-tracer help, and docs/commands.md for the configuration file"
 
 
 class NoPrivilegeError(TracerError):
@@ -48,16 +51,20 @@ class KernelError(TracerError):
     """The kernel lacks what we need."""
 
     exit_code = 4
+    advice = "crypto-tracer doctor says what this kernel lacks"
 
 
 class LoadError(TracerError):
     """No probe could be loaded and attached."""
 
     exit_code = 5
+    advice = "crypto-tracer doctor says why, for each probe"
 
 
 class OutputError(TracerError):
     """The output cannot be opened or takes no more."""
+
+    advice = "choose another file, or look at its directory, its owner and its permissions"
 
 
 class ReaderGoneError(OutputError):

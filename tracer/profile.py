@@ -86,7 +86,9 @@ class Profile:
         process = self._process(fields)
         if kind.image:
             process.update(name=fields["comm"], exe=fields["exe"], cmdline=command_line(fields["argv"]))
-            process["ppid"] = fields["ppid"]
+            process.update(
+                ppid=fields["ppid"], uid=fields["uid"], gid=fields["gid"]
+            )  # it may have become somebody else
         elif kind.ends:
             ended_by = signal_name(fields["signal"])
             process.update(exit_code=None if ended_by else fields["exit_code"], signal=ended_by)

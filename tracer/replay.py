@@ -64,7 +64,7 @@ NEEDED = ("time", "wall_ns", "start_time", "pid", "uid", "comm", "cgroup", "exe"
 # Fields of these types and no other; the rest may be text, numbers or lists of text.
 _NUMBERS = ("time", "wall_ns", "start_time", "pid", "uid", "cgroup")
 _MAYBE_NUMBERS = ("gid", "ppid", "inode", "result")
-_TEXTS = ("comm", "path", "file_type", "flags", "library_name", "family", "exe", "container", "file_path")
+_TEXTS = ("comm", "path", "file_type", "flags", "library_name", "exe", "container", "file_path")
 _JSON = {"integer": int, "string": str, "boolean": bool, "array": list}
 
 
@@ -265,7 +265,8 @@ def check(event: Event) -> Event:
             raise ValueError(f"{name} is {each!r}, expected a number")
     if not 0 <= fields["wall_ns"] <= LAST_WALL_NS:
         raise ValueError(f"wall_ns is {fields['wall_ns']}, expected a time")
-    for name in _TEXTS:
+    # A handshake has a family, too: that of an address, a number.
+    for name in (*_TEXTS, *(("family",) if kind.library else ())):
         if not isinstance(fields.get(name), (str, type(None))):
             raise ValueError(f"{name}: expected text")
     shown = event_values(event)

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from tests.support.sources import ROOT
+from tracer.commands import COMMANDS
 
 # Prints what a statement imports, beyond what the interpreter itself had.
 PROBE = """
@@ -63,10 +64,27 @@ def test_help_and_version_load_nothing_heavy(option):
     assert {name for name in modules if name.startswith("pybpfload.")} <= {"pybpfload._version"}
 
 
-def test_help_of_a_command_loads_nothing_heavy():
+@pytest.mark.parametrize("name", [name for name, _ in COMMANDS])
+def test_help_of_a_command_loads_nothing_heavy(name):
     """Also the help of the command that later loads everything."""
-    modules = modules_imported_by("from tracer.cli import main; sys.exit(main(['monitor', '--help']))")
+    modules = modules_imported_by(f"from tracer.cli import main; sys.exit(main([{name!r}, '--help']))")
     assert modules & HEAVY == set()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "allowed"),
+    [
+        (["snapshot", "-p", "1", "-o", "/dev/null"], {"typing"}),
+        (["schema", "-o", "/dev/null"], {"typing"}),
+        (["snapshot", "-p", "1", "-o", "/dev/null", "-f", "summary", "-l", "libssl*"], {"typing"}),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_command_without_bpf_loads_no_library_and_no_colours(arguments, allowed):
+    """Neither rich, nor pybpfload, nor what only they need."""
+    modules = modules_imported_by(f"from tracer.cli import main; sys.exit(main({arguments!r}))")
+    assert modules & HEAVY <= allowed
+    assert {name for name in modules if name.startswith("pybpfload.")} <= {"pybpfload._version"}
 
 
 def test_probe_sees_heavy_modules():

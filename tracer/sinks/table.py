@@ -4,8 +4,7 @@ r"""A table with commas, as RFC 4180 has it: one row for each event, one column 
 A cell of text is plain ASCII, with the escapes of JSON for what is not: ``\n``, ``\u00fc``, ``\udcff`` for the byte
 0xff, ``\\`` for a backslash. A spreadsheet takes a cell that begins with ``=``, ``+``, ``-`` or ``@`` for a formula,
 and names may be hostile: there the first character is an escape, too. `parse_cell` gives the text back.
-An array is one text, with ``; `` between its parts.
-A cell is empty where JSON has null, or the kind has no such value.
+A cell is empty where JSON has null, or the kind has no such value; a list is the text that JSON has for it.
 """
 
 from __future__ import annotations
@@ -40,9 +39,7 @@ def cell(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, int):
         return str(value)
-    if isinstance(value, list):
-        value = BETWEEN.join(value)
-    text = escaped(str(value))
+    text = escaped(json.dumps(value) if isinstance(value, (list, tuple)) else str(value))
     if text.startswith(_FORMULA):
         text = f"\\u{ord(text[0]):04x}{text[1:]}"
     if "," in text or '"' in text or text != text.strip():

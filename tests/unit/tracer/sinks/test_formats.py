@@ -169,3 +169,11 @@ def test_summary_of_many_names_is_short(tmp_path):
     text = written(tmp_path, "summary", some).decode("ascii")
     assert "and 30 more" in text
     assert len(text.splitlines()) < 40
+
+
+def test_csv_list_is_its_json():
+    """It comes back by the two steps that the page names."""
+    value = ["=x", 'a,"b"', "\n", "\udcff"]
+    text = next(csv.reader(io.StringIO(cell(value), newline="")))[0]
+    assert json.loads(parse_cell(text)) == value
+    assert cell([]) == "[]"
