@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import os
 import socket
 import ssl
+import subprocess
 
 import pytest
 
 from tests.support.gates import require_tool
-from tests.support.sandbox import cgroup, netns
+from tests.support.sandbox import cgroup, ip, netns
 from tests.support.wire import LOCAL, Server, client_context, hello, make_certificate, shake, wire
+from tests.support.workloads import wait_until
 
 pytestmark = pytest.mark.kernel
 FAMILIES = [socket.AF_INET, socket.AF_INET6]
@@ -53,6 +56,71 @@ def test_wire_connection_is_one_event_that_equals_what_the_library_says(certific
     assert fields["sni"] == "wire.test"
     assert fields["truncated"] is False
     assert fields["certificate_subject"] == ("CN=wire.test" if version == "TLSv1_2" else None)
+
+
+@contextlib.contextmanager
+def neighbour():
+    """Another host: a network namespace behind a cable. Gives the words before a command that make it run there."""
+    with subprocess.Popen(["unshare", "--net", "sleep", "600"]) as process:
+        try:
+            own = os.readlink("/proc/thread-self/ns/net")
+            wait_until(lambda: os.readlink(f"/proc/{process.pid}/ns/net") != own, "the namespace")
+            there = ("nsenter", "--target", str(process.pid), "--net")
+            ip("link", "add", "here", "type", "veth", "peer", "name", "there", "netns", str(process.pid))
+            ip("address", "add", "10.99.0.1/24", "dev", "here")
+            ip("link", "set", "here", "up")
+            for words in ("address add 10.99.0.2/24 dev there", "link set there up", "link set lo up"):
+                subprocess.run([*there, "ip", *words.split()], check=True)
+            yield there
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
+def test_wire_connection_between_hosts_is_told_by_each(certificate, version):
+    """What a socket receives comes in an interrupt; what it sends tells its process."""
+    with neighbour() as there, wire() as probe:
+        with Server(certificate, host="10.99.0.2", prefix=there, version=version) as server:
+            with server.connect() as raw, client_context().wrap_socket(raw) as tls:
+                port, suite = tls.getsockname()[1], tls.cipher()[0]
+            probe.wait(2)
+            told = probe.finish()
+            sent = probe.counts()["sent"]
+    told.sort(key=lambda each: each.fields["role"])
+    client, other = (each.fields for each in told)
+    assert (client["role"], client["pid"], client["peer_pid"], client["local_port"]) == ("client", OWN, None, port)
+    assert (other["role"], other["pid"], other["peer_pid"], other["peer_port"]) == ("server", server.pid, None, port)
+    assert client["suite"] == other["suite"]
+    assert client["suite"] == suite or version == "TLSv1_2"
+    assert (client["truncated"], other["truncated"]) == (False, False)
+    assert sent == len(probe.records) <= 8  # two sides of a hello, an answer, and the end of it up to TLS 1.2
+
+
+def test_wire_between_hosts_bulk_is_let_pass(certificate):
+    """A megabyte each way makes no record, on either side."""
+    with neighbour() as there, wire() as probe, Server(certificate, host="10.99.0.2", prefix=there) as server:
+        with server.connect() as raw, client_context().wrap_socket(raw) as tls:
+            probe.wait(2)
+            probe.poll()
+            before = len(probe.records)
+            tls.sendall(b"x" * BULK)
+            left = BULK
+            while left:
+                left -= len(tls.recv(65536))
+        probe.poll()
+        assert len(probe.records) == before
+
+
+@pytest.mark.parametrize("option", [socket.IPV6_DSTOPTS, socket.IPV6_HOPOPTS])
+def test_wire_headers_between_ipv6_and_tcp_are_passed_over(certificate, option):
+    """Options for the destination, for each hop."""
+    with wire() as probe, Server(certificate, family=socket.AF_INET6) as server:
+        with socket.socket(socket.AF_INET6) as sock:
+            sock.setsockopt(socket.IPPROTO_IPV6, option, bytes([0, 0, 1, 4, 0, 0, 0, 0]))
+            sock.connect((server.host, server.port))
+            tls = shake(sock)
+        (told,) = probe.wait(1)
+    assert told.fields["suite"] == tls.cipher()[0]
 
 
 @pytest.mark.parametrize("wanted", ["client", "server", "neither"])

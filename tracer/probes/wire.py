@@ -63,7 +63,7 @@ def attach(context: Context) -> None:
     directory = place(context.settings)
     for program in context.obj.programs.values():
         context.links.append(pybpfload.attach_cgroup(program, directory))
-    context.state = Flows(talk.read_talk, getattr(talk, "read_datagrams", None))
+    context.state = Flows(talk.read_talk, talk.read_datagrams)
 
 
 def event_of(told: Told) -> Event:

@@ -119,15 +119,17 @@ class Flow:
         ends: address and port of each, as raw bytes and number.
         ways: what each has sent.
         here: the ends that are on this host.
+        first: the end that spoke first.
         told: whether nothing more is to be said of it.
         size: bytes that it holds.
         record: the last piece.
     """
 
-    __slots__ = ("ends", "here", "record", "size", "told", "ways")
+    __slots__ = ("ends", "first", "here", "record", "size", "told", "ways")
 
-    def __init__(self, ends: tuple[End, End], record: Fields) -> None:
+    def __init__(self, ends: tuple[End, End], first: int, record: Fields) -> None:
         self.ends = ends
+        self.first = first
         self.ways = (Way(), Way())
         self.here: set[int] = set()
         self.told = False
@@ -182,7 +184,7 @@ class Flows:
             found += self._end(key)  # the same addresses, another connection
             flow = None
         if flow is None:
-            flow = self._flows[key] = Flow(ends, record)
+            flow = self._flows[key] = Flow(ends, side, record)
         self._flows.move_to_end(key)
         self._take(flow, side, record)
         if not flow.told and flow.ways[0].began and flow.ways[1].began:
@@ -271,12 +273,13 @@ class Flows:
     def _local(self, flow: Flow) -> int:
         """The end from whose side a flow is told: that which is here; of two, the one that connected.
 
-        If the user did not ask for that one, the other one.
+        Datagrams connect nobody: there it is the one that spoke first. If the user did not ask for that one, it is
+        the other one.
         """
         if len(flow.here) == 1:
             return next(iter(flow.here))
-        first, second = flow.ways
-        client = 1 if second.connected and not first.connected else 0
+        connected = [way.connected for way in flow.ways]
+        client = connected.index(True) if any(connected) else flow.first
         if not flow.ways[client].wanted and flow.ways[1 - client].wanted:
             return 1 - client
         return client

@@ -1,0 +1,252 @@
+"""Pieces of connections, in any order, become one event each."""
+
+from __future__ import annotations
+
+import random
+import socket
+import ssl
+import subprocess
+
+import pytest
+
+from tracer.wire import flows
+from tracer.wire.flows import CONNECTED, LOCAL, OWNED, QUIET_NS, SENT, WANTED, Flows, Way, address_text
+from tracer.wire.reader import WireError
+from tracer.wire.talk import read_datagrams, read_talk
+
+CLIENT, SERVER = (b"\x0a\0\0\1" + bytes(12), 40000), (b"\x0a\0\0\2" + bytes(12), 443)
+# What both sockets of one host tell, the client's and the server's.
+ONE, OTHER = SENT | OWNED | WANTED | LOCAL | CONNECTED, SENT | OWNED | WANTED | LOCAL
+PID = {CLIENT: 100, SERVER: 200}
+
+
+@pytest.fixture(scope="module")
+def said(tmp_path_factory):
+    """What the client says first, and the server's answer: a handshake of TLS 1.2, certificate and all."""
+    folder = tmp_path_factory.mktemp("certificate")
+    key, certificate = str(folder / "key.pem"), str(folder / "certificate.pem")
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, "-days", "3",
+         "-subj", "/CN=flows.test"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    client, server = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.maximum_version = ssl.TLSVersion.TLSv1_2
+    server.load_cert_chain(certificate, key)
+    to_client, from_client, to_server, from_server = (ssl.MemoryBIO() for _ in range(4))
+    with pytest.raises(ssl.SSLWantReadError):
+        client.wrap_bio(to_client, from_client, server_hostname="flows.test").do_handshake()
+    hello = from_client.read()
+    to_server.write(hello)
+    with pytest.raises(ssl.SSLWantReadError):
+        server.wrap_bio(to_server, from_server, server_side=True).do_handshake()
+    return hello, from_server.read()
+
+
+def piece(source, data, offset=0, flags=ONE, **fields):
+    """A record of the kind wire_data, as decode makes it."""
+    target = SERVER if source == CLIENT else CLIENT
+    owned = bool(flags & OWNED)
+    return {
+        "time": 1000, "wall_ns": 5000, "start_time": 7 if owned else 0, "cgroup": 1, "pid": PID[source] if owned else 0,
+        "tid": PID[source], "ppid": 1, "uid": 0, "gid": 0, "comm": f"p{PID[source]}", "space": 4026531840, "base": 77,
+        "offset": offset, "segment": 0, "protocol": socket.IPPROTO_TCP, "family": socket.AF_INET,
+        "from_port": source[1], "to_port": target[1], "from": source[0], "to": target[0], "flags": flags,
+        "data": data, **fields,
+    }  # fmt: skip
+
+
+def feed(pieces):
+    """What all pieces complete, and what is left at the end."""
+    found = Flows(read_talk, read_datagrams)
+    told = [each for record in pieces for each in found.add(record)]
+    return told, found.close(), found
+
+
+def test_flows_connection_in_order_is_told_when_it_is_complete(said):
+    """By the piece that completes it, and only once; from the side of the client."""
+    found = Flows(read_talk)
+    assert found.add(piece(CLIENT, said[0])) == []
+    (told,) = found.add(piece(SERVER, said[1], flags=OTHER, time=2000, wall_ns=6000))
+    assert found.add(piece(CLIENT, b"\x14\3\3\0\1\1", len(said[0]))) == []
+    assert found.close() == []
+    fields = told.fields
+    assert told.kind == "tls_handshake"
+    assert (fields["time"], fields["wall_ns"], fields["truncated"]) == (2000, 6000, False)
+    assert (fields["role"], fields["pid"], fields["peer_pid"], fields["peer_process"]) == ("client", 100, 200, "p200")
+    assert (fields["local_address"], fields["local_port"]) == ("10.0.0.1", 40000)
+    assert (fields["peer_address"], fields["peer_port"]) == ("10.0.0.2", 443)
+    assert (fields["sni"], fields["certificate_subject"]) == ("flows.test", "CN=flows.test")
+    assert found.held_bytes == 0
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_flows_pieces_in_any_order_cut_anywhere_and_sent_twice_say_the_same(said, seed):
+    """Reordered, retransmitted with other borders, overlapping."""
+    dice = random.Random(seed)
+    pieces = []
+    for source, data, flags in ((CLIENT, said[0], ONE), (SERVER, said[1], OTHER)):
+        for _ in range(dice.randint(1, 2)):
+            cuts = sorted({0, len(data), *(dice.randrange(len(data)) for _ in range(dice.randint(0, 12)))})
+            for begin, end in zip(cuts, cuts[1:]):
+                pieces.append(piece(source, data[max(0, begin - dice.randint(0, 9)) : end], 0, flags))
+                pieces[-1]["offset"] = end - len(pieces[-1]["data"])
+    dice.shuffle(pieces)
+    told, left, _ = feed(pieces)
+    plain, _, _ = feed([piece(CLIENT, said[0]), piece(SERVER, said[1], flags=OTHER)])
+    assert [each.fields for each in told] == [each.fields for each in plain]
+    assert left == []
+
+
+def test_flows_each_byte_alone_is_told_once(said):
+    """As with TCP_NODELAY and one write() a byte."""
+    pieces = [piece(CLIENT, said[0][at : at + 1], at) for at in range(len(said[0]))]
+    pieces += [piece(SERVER, said[1][at : at + 1], at, OTHER) for at in range(len(said[1]))]
+    told, left, _ = feed(pieces)
+    assert len(told) == 1
+    assert left == []
+
+
+@pytest.mark.parametrize("side", ["client", "server"])
+def test_flows_one_end_elsewhere_is_told_by_the_one_that_is_here(said, side):
+    """What it received has no process; what it sent has its own."""
+    received, sent = 0, SENT | OWNED | WANTED
+    if side == "client":
+        pieces = [piece(CLIENT, said[0], flags=sent | CONNECTED), piece(SERVER, said[1], flags=received | CONNECTED)]
+    else:
+        pieces = [piece(CLIENT, said[0], flags=received), piece(SERVER, said[1], flags=sent)]
+    (told,), _, _ = feed(pieces)
+    here = CLIENT if side == "client" else SERVER
+    assert (told.fields["role"], told.fields["pid"], told.fields["peer_pid"]) == (side, PID[here], None)
+    assert told.fields["local_port"] == here[1]
+
+
+@pytest.mark.parametrize(
+    ("client", "server", "role"),
+    [(WANTED, WANTED, "client"), (WANTED, 0, "client"), (0, WANTED, "server"), (0, 0, None)],
+)
+def test_flows_side_that_is_wanted_tells_it(said, client, server, role):
+    """The client, if both are; nobody, if none is."""
+    told, left, _ = feed(
+        [piece(CLIENT, said[0], flags=ONE & ~WANTED | client), piece(SERVER, said[1], flags=OTHER & ~WANTED | server)]
+    )
+    assert [each.fields["role"] for each in told] == ([role] if role else [])
+    assert left == []
+
+
+def test_flows_without_an_owner_nothing_is_told(said):
+    """A hello that nobody answered, from elsewhere: no process can be named."""
+    told, left, found = feed([piece(CLIENT, said[0], flags=0)])
+    assert told == left == []
+    assert found.unread == 1
+
+
+def test_flows_gap_is_told_as_truncated(said):
+    """The middle of the answer never came."""
+    told, left, _ = feed(
+        [piece(CLIENT, said[0]), piece(SERVER, said[1][:200], 0, OTHER), piece(SERVER, said[1][300:], 300, OTHER)]
+    )
+    assert told == []
+    (one,) = left
+    assert one.fields["truncated"] is True
+    assert one.fields["version"] == "TLS 1.2"
+    assert one.fields["certificate_subject"] is None
+
+
+def test_flows_quiet_one_is_told_after_its_time_and_not_before(said):
+    """Five seconds from its last piece; then it is forgotten."""
+    found = Flows(read_talk)
+    found.add(piece(CLIENT, said[0], time=1000))
+    assert found.expire(999 + QUIET_NS) == []
+    (one,) = found.expire(1000 + QUIET_NS)
+    assert one.fields["truncated"] is True
+    assert one.fields["suite"] is None
+    assert len(found) == found.held_bytes == 0
+
+
+def test_flows_same_addresses_again_is_another_connection(said):
+    """Its first byte has another number: what was there is told, and the new one begins."""
+    told, left, _ = feed(
+        [piece(CLIENT, said[0]), piece(CLIENT, said[0], base=78), piece(SERVER, said[1], flags=OTHER, base=5)]
+    )
+    assert [each.fields["truncated"] for each in told] == [True, False]
+    assert left == []
+
+
+def test_flows_other_namespace_is_another_connection(said):
+    """Two containers use the same addresses at the same time."""
+    told, left, _ = feed([piece(CLIENT, said[0]), piece(SERVER, said[1], flags=OTHER, space=1)])
+    assert told == []
+    assert [each.fields["truncated"] for each in left] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("begin", "answer"), [(b"GET / HTTP", b"HTTP/1.1 200"), (b"\x16\3\1\0\5hello", b"\x16\3\1\0\5hello")]
+)
+def test_flows_what_is_none_of_ours_is_dropped(begin, answer):
+    """And counted, and its bytes are not kept."""
+    told, left, found = feed([piece(CLIENT, begin), piece(SERVER, answer, flags=OTHER)])
+    assert told == left == []
+    assert found.unread == 1
+    assert found.held_bytes == 0
+
+
+def test_flows_memory_is_bounded(said, monkeypatch):
+    """The oldest goes first, and is told; the sums add up."""
+    monkeypatch.setattr(flows, "MAX_FLOWS", 100)
+    monkeypatch.setattr(flows, "MAX_BYTES", 64 * len(said[0]))
+    found = Flows(read_talk)
+    told = []
+    for port in range(500):
+        told += found.add(piece((CLIENT[0], CLIENT[1]), said[0], from_port=port))
+        assert len(found) <= 100
+        assert found.held_bytes <= 64 * len(said[0])
+    assert found.evicted == len(told) == 500 - 64
+    assert [each.fields["local_port"] for each in told] == list(range(500 - 64))
+    assert len(found.close()) == 64
+
+
+def test_flows_pieces_that_never_join_are_bounded():
+    """A hostile peer sends every second byte."""
+    way = Way()
+    for at in range(1, 200_001, 2):
+        way.add(at, b"x")
+    assert way.size <= flows.MAX_PIECES
+    for at in range(0, 200_000, 1000):
+        way.add(at, bytes(1000))
+    assert way.size <= flows.MAX_WAY_BYTES + flows.MAX_PIECES
+
+
+def test_flows_reader_that_fails_is_not_fatal(said):
+    """Its one kind of error ends the flow."""
+
+    def broken(sent, received, role):
+        raise WireError("no")
+
+    found = Flows(broken)
+    assert found.add(piece(CLIENT, said[0])) == []
+    assert found.add(piece(SERVER, said[1], flags=OTHER)) == []
+    assert found.unread == 1
+    assert found.close() == []
+
+
+def test_flows_datagrams_come_as_they_were_sent():
+    """One record may hold several; the same number is the same one; the order is theirs."""
+    seen = []
+
+    def read(sent, received):
+        seen.append((list(sent), list(received)))
+
+    found = Flows(read_talk, read)
+    udp = {"protocol": socket.IPPROTO_UDP, "base": 0}
+    found.add(piece(CLIENT, b"cccc", 2, **udp))
+    found.add(piece(CLIENT, b"aabbx", 0, segment=2, **udp))
+    found.add(piece(CLIENT, b"aabbx", 0, segment=2, **udp))
+    found.add(piece(SERVER, b"dd", 0, OTHER, **udp))
+    assert seen == [([b"aa", b"bb", b"x", b"cccc"], [b"dd"])]
+
+
+def test_flows_addresses_are_written_as_usual():
+    """Of both families."""
+    assert address_text(socket.AF_INET, CLIENT[0]) == "10.0.0.1"
+    assert address_text(socket.AF_INET6, bytes(15) + b"\1") == "::1"
