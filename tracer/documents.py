@@ -63,6 +63,27 @@ _PROFILED = (
     Member("signal", STRING, "The signal that ended it, or null.", nullable=True),
 )
 
+_CONNECTION = (
+    Member("process", STRING, "Name of the process."),
+    Member("exe", STRING, "Its executable, or null.", nullable=True),
+    Member("container", STRING, "Id of its container, or null.", nullable=True),
+    Member("protocol", STRING, "``TLS`` or ``SSH``."),
+    Member("role", STRING, "``client`` or ``server``, or null.", nullable=True),
+    Member("peer", STRING, "Name of the server if the client gave one, else the address of the other side.", True),
+    Member("peer_port", INTEGER, "Port of a server; null for clients, who have another one each time.", nullable=True),
+    Member("suite", STRING, "Cipher suite, or cipher of SSH; null if nothing was agreed on.", nullable=True),
+    Member("group", STRING, "Group of the key exchange, or key exchange of SSH, or null.", nullable=True),
+    Member("version", STRING, "Version of the protocol, or null.", nullable=True),
+    Member("post_quantum", STRING, "``hybrid``, ``pure``, ``classical``, ``none``, or null.", nullable=True),
+    Member("post_quantum_reason", STRING, "Who kept it classical, or null.", nullable=True),
+    Member("grade", STRING, "``broken`` ... ``pq-safe``, or null: see docs/wire.md.", nullable=True),
+    Member("grade_reason", STRING, "What the grade is for, or null.", nullable=True),
+    Member("evidence", STRING, "``negotiated``; null if the two did not come to terms.", nullable=True),
+    Member("peer_process", STRING, "Name of the other process, if it runs on this host.", nullable=True),
+    Member("count", INTEGER, "How many connections."),
+    Member("pids", ARRAY, "Processes that had them.", items=INTEGER),
+)
+
 PROFILE = Document(
     "profile",
     "What processes did in a while: written by `profile` and `run`.",
@@ -83,6 +104,7 @@ PROFILE = Document(
                 Member("version", STRING, "Version as the file itself or its name says, or null.", nullable=True),
                 Member("build_id", STRING, "Build-id in hexadecimal, or null.", nullable=True),
                 Member("pids", ARRAY, "Processes that loaded it.", items=INTEGER),
+                Member("evidence", STRING, "How much it proves: ``loaded``."),
             ),
         ),
         Member(
@@ -108,6 +130,7 @@ PROFILE = Document(
             members=(
                 Member("function_name", STRING, "Name of the function."),
                 Member("count", INTEGER, "How often."),
+                Member("evidence", STRING, "How much it proves: ``initialised``."),
             ),
         ),
         Member(
@@ -119,23 +142,31 @@ PROFILE = Document(
                 Member("libraries_loaded", INTEGER, "Rows of `libraries`."),
                 Member("files_accessed", INTEGER, "Rows of `files_accessed`."),
                 Member("api_calls_made", INTEGER, "Calls, all together."),
-                Member("tls_handshakes", INTEGER, "Handshakes of TLS."),
+                Member("tls_handshakes", INTEGER, "Handshakes of TLS, as functions of libraries told."),
                 Member("processes", INTEGER, "Rows of `processes`."),
                 Member("lost", INTEGER, "Events that were lost; 0 if the document is complete."),
+                Member("connections", INTEGER, "Handshakes of TLS and SSH, as seen on the wire; not to be added."),
             ),
         ),
         Member("processes", ARRAY, "All processes that were watched, children too.", members=_PROFILED),
         Member(
             "tls_handshakes",
             ARRAY,
-            "Handshakes of TLS, alike ones together.",
+            "Handshakes of TLS that functions of libraries told of, alike ones together.",
             members=(
                 Member("role", STRING, "``client`` or ``server``, or null.", nullable=True),
                 Member("peer_address", STRING, "Address of the other side, or null.", nullable=True),
                 Member("peer_port", INTEGER, "Port of the other side, or null.", nullable=True),
                 Member("success", BOOLEAN, "Whether they succeeded, or null.", nullable=True),
                 Member("count", INTEGER, "How many."),
+                Member("evidence", STRING, "How much it proves: ``initialised``."),
             ),
+        ),
+        Member(
+            "connections",
+            ARRAY,
+            "What was negotiated, as seen on the wire: alike connections together, the worst grade first.",
+            members=_CONNECTION,
         ),
     ),
 )
@@ -184,6 +215,7 @@ SNAPSHOT = Document(
                 Member("version", STRING, "Version as the file itself or its name says, or null.", nullable=True),
                 Member("build_id", STRING, "Build-id in hexadecimal, or null.", nullable=True),
                 Member("process_count", INTEGER, "How many processes have loaded it."),
+                Member("evidence", STRING, "How much it proves: ``loaded``."),
             ),
         ),
         Member(
@@ -205,6 +237,23 @@ SNAPSHOT = Document(
                         Member("in_use", BOOLEAN, "Whether anybody holds it now."),
                     ),
                 ),
+                Member("evidence", STRING, "How much `algorithms` proves: ``available``."),
+            ),
+        ),
+        Member(
+            "kernel_tls",
+            ARRAY,
+            "Sockets whose TLS the kernel does.",
+            members=(
+                Member("local_address", STRING, "Address of this side."),
+                Member("local_port", INTEGER, "Port of this side."),
+                Member("peer_address", STRING, "Address of the other side."),
+                Member("peer_port", INTEGER, "Port of the other side."),
+                Member("version", STRING, "Version of TLS."),
+                Member("cipher", STRING, "Cipher, as the kernel calls it."),
+                Member("send", STRING, "``software``, ``hardware``, or null if the kernel does not.", nullable=True),
+                Member("receive", STRING, "The same for what is received.", nullable=True),
+                Member("evidence", STRING, "How much it proves: ``negotiated``."),
             ),
         ),
     ),

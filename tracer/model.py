@@ -170,6 +170,12 @@ FILE = (
     Column("mode", STRING, "Its permissions: ``0600``; null if it was not opened.", show=octal, nullable=True),
 )
 
+
+def evidence(tier: str) -> Column:
+    """The column of a kind whose events all prove the same."""
+    return Column("evidence", STRING, f"How much it proves: ``{tier}``.", "pid", lambda _: tier)
+
+
 LIBRARY = (
     *COMMON,
     Column("library", STRING, "File that was mapped, in the process's own view.", "path"),
@@ -180,6 +186,7 @@ LIBRARY = (
     Column("deleted", BOOLEAN, "Whether the file had no name any more.", show=bool),
     *FILE,
     *PLACE,
+    evidence("loaded"),
 )
 
 KINDS = (
@@ -260,6 +267,7 @@ KINDS = (
             Column("caller", STRING, "File that the call came from; null if that is not known.", nullable=True),
             Column("internal", BOOLEAN, "Whether the library itself made the call.", show=bool),
             *PLACE,
+            evidence("initialised"),
         ),
     ),
     EventKind(
@@ -324,6 +332,7 @@ KINDS = (
             Column("result", INTEGER, "0 if the kernel took it, else the errno."),
             Column("error", STRING, "Name of the errno, or null.", "result", _errno_names, nullable=True),
             *PLACE,
+            evidence("initialised"),
         ),
     ),
     EventKind(

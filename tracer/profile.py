@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tracer.clock import utc_text
+from tracer.connections import Connections, connection_text
 from tracer.documents import VERSION
 from tracer.errors import TracerError
 from tracer.model import command_line, errno_name, signal_name
@@ -53,6 +54,7 @@ class Profile:
         self._files: dict[str, Row] = {}
         self._calls: dict[str, int] = {}
         self._handshakes: dict[tuple[Any, ...], Row] = {}
+        self._connections = Connections()
         self.written = 0
         self.lost = 0
 
@@ -96,8 +98,10 @@ class Profile:
             if not fields.get("internal") and fields.get("function_name"):
                 name = fields["function_name"]
                 self._calls[name] = self._calls.get(name, 0) + 1
-        elif kind.name == "tls_handshake":
+        elif kind.name == "tls_handshake" and fields.get("source") != "wire":
             self._handshake(fields)
+        else:
+            self._connections.add(event)
 
     def _process(self, fields: Fields) -> Row:
         pid = fields["pid"]
@@ -184,6 +188,7 @@ class Profile:
                 "version": fields["version"],
                 "build_id": fields["build_id"],
                 "pids": [],
+                "evidence": "loaded",
             }
         _append(row["pids"], fields["pid"])
 
@@ -193,7 +198,7 @@ class Profile:
         if key not in self._handshakes and len(self._handshakes) >= MAX_ROWS:
             self.lost += 1
             return
-        row = self._handshakes.setdefault(key, {**dict(zip(names, key)), "count": 0})
+        row = self._handshakes.setdefault(key, {**dict(zip(names, key)), "count": 0, "evidence": "initialised"})
         row["count"] += 1
 
     def document(self) -> Row:
@@ -208,7 +213,7 @@ class Profile:
             "process": processes[0] if processes else None,
             "libraries": list(self._libraries.values()),
             "files_accessed": list(self._files.values()),
-            "api_calls": [{"function_name": name, "count": count} for name, count in calls],
+            "api_calls": [{"function_name": name, "count": count, "evidence": "initialised"} for name, count in calls],
             "statistics": {
                 "total_events": self.written,
                 "libraries_loaded": len(self._libraries),
@@ -216,10 +221,12 @@ class Profile:
                 "api_calls_made": sum(self._calls.values()),
                 "tls_handshakes": sum(row["count"] for row in self._handshakes.values()),
                 "processes": len(processes),
-                "lost": self.lost,
+                "lost": self.lost + self._connections.lost,
+                "connections": self._connections.count,
             },
             "processes": processes,
             "tls_handshakes": list(self._handshakes.values()),
+            "connections": self._connections.rows(),
         }
 
 
@@ -250,6 +257,7 @@ def summary(document: Row) -> Iterable[str]:
         ("libraries", document["libraries"], _library_line),
         ("files", document["files_accessed"], _file_line),
         ("calls", document["api_calls"], lambda row: f"{row['count']:>8}  {row['function_name']}"),
+        ("connections", document["connections"], lambda row: f"{row['count']:>8}  {connection_text(row)}"),
     )
     for title, rows, line in tables:
         if rows:

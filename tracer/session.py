@@ -81,10 +81,12 @@ def has_terminal() -> bool:
     return True
 
 
-def probes_for(kinds: Iterable[str]) -> list[Probe]:
+def probes_for(kinds: Iterable[str], *, only_wire: bool = False) -> list[Probe]:
     """The probes that are needed for these kinds of events. Those of processes always are: they tell who is who."""
     wanted = set(kinds)
     needed = [each for each in PROBES if each.name not in OPTIONAL or wanted & OPTIONAL[each.name]]
+    if only_wire:
+        needed = [each for each in needed if each.name != "openssl_api"]
     wants = {kind for each in needed for kind in each.wants}
     return [each for each in PROBES if each in needed or each.name in wants]
 
@@ -139,7 +141,9 @@ class Session:
         selection.warn(self._log.warning)
         document = view.document or is_document(options.format)
         with (
-            EbpfManager.create(probes_for(selection.kinds), self._settings, self._log) as manager,
+            EbpfManager.create(
+                probes_for(selection.kinds, only_wire=selection.only_wire), self._settings, self._log
+            ) as manager,
             Targets(selection.roots, tree=self._whole_tree) as target,
             open_output(options.output, self._is_over, document=document) as output,
             recording(options.record, view.make_sink(options, output)) as sink,

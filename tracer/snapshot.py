@@ -17,6 +17,7 @@ from tracer.documents import VERSION
 from tracer.pipeline.patterns import match_container, match_file, match_library, match_name
 from tracer.pipeline.redact import text_redactor
 from tracer.proc import facts, find, kernel, reader
+from tracer.proc.ktls import tls_sockets
 from tracer.proc.libfile import LibraryFiles
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from tracer.catalog.libraries import Library
     from tracer.proc.facts import Facts
+    from tracer.proc.ktls import TlsSocket
     from tracer.proc.maps import Mapping
 
     Loaded = tuple[Mapping, Library]
@@ -71,7 +73,12 @@ class Snapshot:
                 "processes_hidden": self._hidden,
             },
             "libraries": libraries,
-            "kernel_crypto": {"fips_enabled": kernel.fips_enabled(), "algorithms": kernel.algorithms()},
+            "kernel_crypto": {
+                "fips_enabled": kernel.fips_enabled(),
+                "algorithms": kernel.algorithms(),
+                "evidence": "available",
+            },
+            "kernel_tls": [_tls_row(each) for each in tls_sockets()],
         }
 
     def _pids(self) -> list[int]:
@@ -143,8 +150,24 @@ class Snapshot:
                 "version": told.version or soname_version(mapping.path) or None,
                 "build_id": told.build_id or None,
                 "process_count": 0,
+                "evidence": "loaded",
             }
         row["process_count"] += 1
+
+
+def _tls_row(found: TlsSocket) -> dict[str, Any]:
+    (local_address, local_port), (peer_address, peer_port) = found.local, found.peer
+    return {
+        "local_address": local_address,
+        "local_port": local_port,
+        "peer_address": peer_address,
+        "peer_port": peer_port,
+        "version": found.version,
+        "cipher": found.cipher,
+        "send": found.send,
+        "receive": found.receive,
+        "evidence": "negotiated",
+    }
 
 
 def _sorted(texts: Iterable[str]) -> list[str]:
@@ -164,6 +187,7 @@ def summary(document: dict[str, Any]) -> Iterable[str]:
         yield f"processes hidden from this user: {counts['processes_hidden']}; root sees all"
     fips = {None: "unknown", True: "on", False: "off"}[crypto["fips_enabled"]]
     yield f"kernel: {len(crypto['algorithms'])} algorithms, FIPS mode {fips}"
+    yield from _table("sockets whose TLS the kernel does", document["kernel_tls"], _socket_line)
     yield from _table("libraries", document["libraries"], _library_line)
     yield from _table("processes", document["processes"], _process_line)
 
@@ -182,3 +206,8 @@ def _library_line(row: dict[str, Any]) -> str:
 def _process_line(row: dict[str, Any]) -> str:
     files = f", {len(row['open_crypto_files'])} files" if row["open_crypto_files"] else ""
     return f"{row['pid']:>8}  {row['name']}  {row['running_as']}  {len(row['libraries'])} libraries{files}"
+
+
+def _socket_line(row: dict[str, Any]) -> str:
+    ends = " -> ".join(f"{row[f'{end}_address']}:{row[f'{end}_port']}" for end in ("local", "peer"))
+    return f"          {ends}  {row['version']} {row['cipher']}"

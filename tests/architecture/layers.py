@@ -64,6 +64,7 @@ APPLICATION_LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (
         (
             "tracer.column",
+            "tracer.connections",
             "tracer.handshakes",
             "tracer.model",
             "tracer.documents",

@@ -21,6 +21,7 @@ COMMANDS = (
     ("monitor", "show events as they happen"),
     ("files", "show which certificates, keys and keystores are opened"),
     ("libs", "list crypto libraries that are loaded, then show those that come"),
+    ("tls", "show what connections of TLS and SSH agree on, as seen on the wire"),
     ("profile", "watch processes for a while, and sum up what they did"),
     ("run", "run a command, and sum up what it and its children did"),
     ("snapshot", "sum up what runs now; needs no BPF and no privilege"),

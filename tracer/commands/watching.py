@@ -17,19 +17,28 @@ if TYPE_CHECKING:
 __all__ = ["watch"]
 
 
-def watch(options: Namespace, log: Log, stop: Stop, kinds: tuple[str, ...] = (), view: View | None = None) -> int:
+def watch(
+    options: Namespace,
+    log: Log,
+    stop: Stop,
+    kinds: tuple[str, ...] = (),
+    view: View | None = None,
+    *,
+    only_wire: bool = False,
+) -> int:
     """Trace until it is time to end, or replay.
 
     Args:
         kinds: of the events to show; all if there are none.
         view: what to show of a trace beside its events.
+        only_wire: whether of handshakes only those count that were seen on the wire.
 
     Raises:
         TracerError: with the exit code that fits.
     """
     from tracer.pipeline.select import Selection
 
-    selection = Selection(options, kinds)
+    selection = Selection(options, kinds, only_wire=only_wire)
     if options.replay:
         from tracer.replay import replay
 

@@ -43,6 +43,8 @@ class Selection:
         kinds: names of the kinds of events that the command is about; all if there are none.
         processes: whether --name means the processes of that name that run now, and not what is called so later.
 
+        only_wire: whether of handshakes only those count that were seen on the wire.
+
     Attributes:
         settings: what the kernel can filter.
         roots: the processes that are watched; with all of them gone, there is nothing left to see.
@@ -53,8 +55,10 @@ class Selection:
         UsageError: something that is named does not exist.
     """
 
-    def __init__(self, options: Namespace, kinds: Iterable[str] = (), *, processes: bool = False) -> None:
+    def __init__(self, options: Namespace, kinds: Iterable[str] = (), *, processes: bool = False,
+                 only_wire: bool = False) -> None:  # fmt: skip
         self._options = options
+        self.only_wire = only_wire
         self.kinds = frozenset(kinds) or frozenset(kind.name for kind in KINDS if not kind.hidden)
         self.doubts: list[str] = []
         self._limit_kinds("file", options.file, lambda kind: bool(kind.file))
@@ -139,6 +143,8 @@ class Selection:
         stages: list[Filter] = []
         kinds, options = self.kinds, self._options
         stages.append(lambda event: event if event.kind.name in kinds else None)
+        if self.only_wire:
+            stages.append(lambda event: event if event.fields.get("source") != "library" else None)
         if options.library:
             stages.append(_only_libraries(options.library))
         if options.container:

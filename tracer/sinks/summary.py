@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from tracer.connections import Connections, connection_text, grade_counts
 from tracer.sinks.values import escaped
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class Summary:
         self.written = 0
         self._kinds, self._processes, self._files = Tally(), Tally(), Tally()
         self._failed, self._libraries = Tally(), Tally()
+        self._connections = Connections()
 
     def __enter__(self) -> Summary:
         return self
@@ -66,7 +68,9 @@ class Summary:
         """Count one event."""
         self.written += 1
         fields, kind = event.fields, event.kind
-        self._kinds.add(kind.name)
+        source = fields.get("source")
+        self._kinds.add(f"{kind.name} ({source})" if source else kind.name)
+        self._connections.add(event)
         self._processes.add(f"{fields['comm']} ({fields.get('exe') or 'unknown'})")
         if kind.file:
             self._files.add(f"{fields['file_type']}  {fields[kind.file]}")
@@ -95,3 +99,20 @@ class Summary:
                 yield ""
                 yield f"{title}:"
                 yield from rows
+        yield from self._connection_lines()
+
+    def _connection_lines(self) -> Iterable[str]:
+        """What was seen on the wire: grades, and kinds of connections, the worst first."""
+        rows = self._connections.rows()
+        if not rows:
+            return
+        yield ""
+        yield "grades of connections (negotiated, as seen on the wire):"
+        for grade, count in grade_counts(rows).items():
+            yield f"{count:>8}  {grade}"
+        yield ""
+        yield "connections (process, peer, suite, group):"
+        for row in rows[:SHOWN]:
+            yield f"{row['count']:>8}  {escaped(connection_text(row))}"
+        if len(rows) > SHOWN:
+            yield f"          and {len(rows) - SHOWN} more"

@@ -65,7 +65,7 @@ def _side(data: bytes) -> Side:
         if len(data) > LONGEST_BANNER:
             raise WireError(f"a line of more than {LONGEST_BANNER} bytes")
         return Side(None, (), "")
-    if not begins(data[:end]):
+    if data[:4] != BEGIN:
         raise WireError("the line of the other side is none of SSH")
     banner = text(data[:end].rstrip(b"\r"))
     lists: tuple[str, ...] = ()

@@ -50,7 +50,7 @@ function _shtab_crypto_tracer_using
   test "$_shtab_crypto_tracer_cmdpath" = "$argv"
 end
 
-set -g _shtab_crypto_tracer_commands monitor files libs profile run snapshot doctor schema help version
+set -g _shtab_crypto_tracer_commands monitor files libs tls profile run snapshot doctor schema help version
 set -g _shtab_crypto_tracer_opts_with_value --cgroup --config --container --duration --file --format --library --name --output --pid --record --replay --uid -F -d -f -l -n -o -p
 
 complete -c crypto-tracer -e
@@ -115,6 +115,25 @@ complete -c crypto-tracer -n '_shtab_crypto_tracer_using libs' -s d -l duration 
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using libs' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'take options from this TOML (or JSON) file'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using libs' -s v -l verbose -d 'tell more on stderr'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using libs' -s q -l quiet -d 'only warnings and errors on stderr'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using; and test $_shtab_crypto_tracer_npos -eq 0' -a tls -d 'Show what each connection of TLS and SSH agrees on, whatever library the process uses: version, cipher suite, key exchange, server name, and how good that is.'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using tls' -s p -l pid -x -d 'this process; N,M for several'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using tls' -s n -l name -x -d 'part of a thread'"'"'s name; or '"'"'*'"'"' and '"'"'?'"'"' for the whole name'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using tls' -s l -l library -x -d 'part of a library'"'"'s path, or a pattern: '"'"'libssl*'"'"''
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using tls' -s F -l file -x -d 'file name '"'"'*.pem'"'"', path '"'"'/etc/ssl/*'"'"', or directory /etc/ssl'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using tls' -l uid -x -d 'this user, by name or number'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using tls' -l cgroup -xka "(__fish_complete_path (commandline -ct))" -d 'this control group and those below it: system.slice'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using tls' -l container -x -d 'beginning of a container'"'"'s id, or a pattern; '"'"'*'"'"' for any'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using tls' -l follow-children -d 'with --pid or --name: what these start, too'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using tls' -s o -l output -xka "(__fish_complete_path (commandline -ct))" -d 'to this file: lines are appended, a document replaces it'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using tls' -s f -l format -xka "json-stream json-lines json-array json-pretty summary csv" -d 'json-stream json-lines json-array json-pretty summary csv'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using tls' -l no-redact -d 'show home directories and secrets in arguments'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using tls' -l record -xka "(__fish_complete_path (commandline -ct))" -d 'also keep all events in this file, for --replay'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using tls' -l replay -xka "(__fish_complete_path (commandline -ct))" -d 'show a recording: no privilege, any machine'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using tls' -s h -l help -d 'show this help and end'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using tls' -s d -l duration -x -d 'end after so many seconds; 0: at Ctrl-C'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using tls' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'take options from this TOML (or JSON) file'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using tls' -s v -l verbose -d 'tell more on stderr'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using tls' -s q -l quiet -d 'only warnings and errors on stderr'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using; and test $_shtab_crypto_tracer_npos -eq 0' -a profile -d 'Watch processes for a while, and write one document: libraries, files, calls, handshakes.'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using profile' -s p -l pid -x -d 'this process; N,M for several'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using profile' -s n -l name -x -d 'part of a thread'"'"'s name; or '"'"'*'"'"' and '"'"'?'"'"' for the whole name'

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: MIT
+"""`crypto-tracer tls`: what is negotiated on the wire, by TLS and SSH, as it happens."""
+
+from __future__ import annotations
+
+from tracer.commands import Command
+from tracer.commands.watching import watch
+from tracer.options import SHOW, WATCH
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from tracer.log import Log
+    from tracer.stop import Stop
+
+
+def run(options: Namespace, log: Log, stop: Stop) -> int:
+    """Trace until it is time to end.
+
+    Raises:
+        TracerError: with the exit code that fits.
+    """
+    return watch(options, log, stop, ("tls_handshake", "ssh_handshake"), only_wire=True)
+
+
+COMMAND = Command(
+    "tls",
+    description="Show what each connection of TLS and SSH agrees on, whatever library the process uses: version, "
+    "cipher suite, key exchange, server name, and how good that is.",
+    options=(*WATCH, *SHOW, "record", "replay", "duration", "config"),
+    run=run,
+    examples=(
+        ("sudo crypto-tracer tls", "all connections, until Ctrl-C"),
+        ("sudo crypto-tracer tls -f summary -d 600", "ten minutes, with a grade for each kind"),
+        ('sudo crypto-tracer tls | jq \'select(.grade == "broken" or .grade == "weak")\'', "what has to go"),
+        ("sudo crypto-tracer tls | jq 'select(.post_quantum_reason)'", "who keeps key exchanges classical"),
+    ),
+)
