@@ -32,7 +32,7 @@ COMMAND = Command(
     examples=(
         ("sudo crypto-tracer tls", "all connections, until Ctrl-C"),
         ("sudo crypto-tracer tls -f summary -d 600", "ten minutes, summed up"),
-        ('sudo crypto-tracer tls | jq \'select(.grade == "broken" or .grade == "weak")\'', "what has to go"),
+        ("sudo crypto-tracer tls -n nginx -f csv -o tls.csv", "of nginx, for a spreadsheet"),
         ("sudo crypto-tracer tls | jq 'select(.post_quantum_reason)'", "who is not post-quantum yet"),
     ),
 )
