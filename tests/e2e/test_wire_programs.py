@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support import pairs, talkers
+from tests.support import ssh_talkers as ssh
 from tests.support.pairs import PAIRS
 from tests.support.recorder import Recorder
 from tracer.wire.talk import read_talk
@@ -45,20 +46,20 @@ def test_handshake_is_read_as_the_program_prints_it(pair, folder):
 
 
 SSH = (
-    ("ssh sshd", talkers.ssh_server, talkers.ssh(), {"post_quantum": "hybrid", "grade": "hybrid", "strict_kex": True}),
-    ("ssh sshd classical", talkers.ssh_server, talkers.ssh("-o", "KexAlgorithms=curve25519-sha256"),
+    ("ssh sshd", ssh.ssh_server, ssh.ssh(), {"post_quantum": "hybrid", "grade": "hybrid", "strict_kex": True}),
+    ("ssh sshd classical", ssh.ssh_server, ssh.ssh("-o", "KexAlgorithms=curve25519-sha256"),
      {"post_quantum_reason": "client did not offer", "grade": "quantum-vulnerable"}),
-    ("ssh sshd, server without", lambda folder: talkers.ssh_server(folder, "KexAlgorithms ecdh-sha2-nistp384\n"),
-     talkers.ssh(), {"kex": "ecdh-sha2-nistp384", "post_quantum_reason": "server did not offer"}),
-    ("ssh sshd gcm", talkers.ssh_server, talkers.ssh("-c", "aes256-gcm@openssh.com"),
+    ("ssh sshd, server without", lambda folder: ssh.ssh_server(folder, "KexAlgorithms ecdh-sha2-nistp384\n"),
+     ssh.ssh(), {"kex": "ecdh-sha2-nistp384", "post_quantum_reason": "server did not offer"}),
+    ("ssh sshd gcm", ssh.ssh_server, ssh.ssh("-c", "aes256-gcm@openssh.com"),
      {"mac_client": None, "mac_server": None}),
-    ("ssh sshd ctr", talkers.ssh_server, talkers.ssh("-c", "aes128-ctr", "-m", "hmac-sha2-512", "-C"),
+    ("ssh sshd ctr", ssh.ssh_server, ssh.ssh("-c", "aes128-ctr", "-m", "hmac-sha2-512", "-C"),
      {"mac_client": "hmac-sha2-512", "cipher_server": "aes128-ctr"}),
-    ("ssh dropbear", talkers.dropbear_server, talkers.ssh(), {"post_quantum": "classical"}),
-    ("ssh dropbear old", talkers.dropbear_server,
-     talkers.ssh("-oKexAlgorithms=diffie-hellman-group14-sha1", "-oHostKeyAlgorithms=ssh-ed25519", "-m", "hmac-sha1",
+    ("ssh dropbear", ssh.dropbear_server, ssh.ssh(), {"post_quantum": "classical"}),
+    ("ssh dropbear old", ssh.dropbear_server,
+     ssh.ssh("-oKexAlgorithms=diffie-hellman-group14-sha1", "-oHostKeyAlgorithms=ssh-ed25519", "-m", "hmac-sha1",
                  "-c", "aes128-ctr"), {"grade": "weak"}),
-    ("dbclient sshd", talkers.ssh_server, talkers.dropbear_client, {"post_quantum": "classical"}),
+    ("dbclient sshd", ssh.ssh_server, ssh.dropbear_client, {"post_quantum": "classical"}),
 )  # fmt: skip
 
 
@@ -71,7 +72,7 @@ def test_ssh_is_read_as_the_program_prints_it(name, server, client, known, folde
         said = client("127.0.0.1", recorder.port)
         up, down = recorder.talks()[0]
     if not said:
-        said = talkers.read_ssh((folder / f"sshd-{port}.log").read_text())
+        said = ssh.read_ssh((folder / f"sshd-{port}.log").read_text())
         said["client_banner"] = said.pop("their_banner", None)
     assert "failed" not in said, said["failed"]
     if "their_banner" in said:

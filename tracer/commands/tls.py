@@ -26,14 +26,13 @@ def run(options: Namespace, log: Log, stop: Stop) -> int:
 
 COMMAND = Command(
     "tls",
-    description="Show what each connection of TLS and SSH agrees on, whatever library the process uses: version, "
-    "cipher suite, key exchange, server name, and how good that is.",
+    description="Show what each connection of TLS and SSH agrees on, whatever library it is, with a grade.",
     options=(*WATCH, *SHOW, "record", "replay", "duration", "config"),
     run=run,
     examples=(
         ("sudo crypto-tracer tls", "all connections, until Ctrl-C"),
-        ("sudo crypto-tracer tls -f summary -d 600", "ten minutes, with a grade for each kind"),
-        ('sudo crypto-tracer tls | jq \'select(.grade == "broken" or .grade == "weak")\'', "what has to go"),
-        ("sudo crypto-tracer tls | jq 'select(.post_quantum_reason)'", "who keeps key exchanges classical"),
+        ("sudo crypto-tracer tls -f summary -d 600", "ten minutes, summed up"),
+        ("sudo crypto-tracer tls -n nginx -f csv -o tls.csv", "of nginx, for a spreadsheet"),
+        ("sudo crypto-tracer tls | jq 'select(.post_quantum_reason)'", "who is not post-quantum yet"),
     ),
 )

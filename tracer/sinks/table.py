@@ -26,7 +26,6 @@ COLUMNS = tuple(
 )
 
 # Between the texts of an array.
-BETWEEN = "; "
 
 _FORMULA = ("=", "+", "-", "@")
 

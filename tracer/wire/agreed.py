@@ -29,7 +29,7 @@ class Agreed:
 
     Attributes:
         offer: the first ClientHello.
-        answer: the ServerHello that is no HelloRetryRequest.
+        answer: the ServerHello that is no HelloRetryRequest, if all of it is there.
         retried: whether there was a HelloRetryRequest.
         failed: whether one side has given up.
         resumed: up to TLS 1.2: whether the keys are those of an earlier handshake.
@@ -135,7 +135,7 @@ def _exchange_kind(agreed: Agreed, version: int, group: int | None) -> str | Non
     if group is not None:
         return exchange_kind(group)
     if not is_old(version):
-        return PQ_NONE if version in VERSIONS and not agreed.answer.cut else None
+        return PQ_NONE if version in VERSIONS else None
     if agreed.resumed or suite_name(agreed.answer.suites[0]).startswith("TLS_PSK_"):
         return PQ_NONE
     # RSA, or numbers: nothing that TLS 1.2 has is anything else.

@@ -119,7 +119,7 @@ def _name(data: bytes) -> str:
                 pairs.append(f"{known}={_escaped(value.decode(CODINGS[tag], 'replace'))}")
             else:
                 pairs.append(f"{known or kind}=#{pair.data[at : pair.at].hex().upper()}")
-        parts.append("+".join(pairs))
+        parts.append("+".join(reversed(pairs)))
     text = ",".join(reversed(parts))
     return text if len(text) <= MAX_NAME and not reader else text[:MAX_NAME] + "..."
 

@@ -71,11 +71,12 @@ def conclude(client: Flight, server: Flight, transport: str = "t") -> tuple[dict
     dtls = transport == "d"
     answers = _hellos(server, h.SERVER_HELLO, dtls=dtls)
     offers = _hellos(client, h.CLIENT_HELLO, dtls=dtls)
-    answer = next((each for each in answers if not each.is_retry), None)
+    # The version stands behind all else: without it, a part of an answer would be taken for an older one's.
+    answer = next((each for each in answers if not each.is_retry and not each.cut), None)
     failed = server.failed or client.failed
     retried = bool(answers) and answers[0].is_retry
     agreed = Agreed(offers[0] if offers else None, answer, retried=retried, failed=failed)
-    whole = bool(offers) and not offers[0].cut and (failed or (answer is not None and not answer.cut))
+    whole = bool(offers) and not offers[0].cut and (failed or answer is not None)
     if answer and is_old(h.chosen_version(answer)):
         rest = server.messages[_after(server, answers) :]
         agreed.resumed = _resumed(rest, server, answer, offers)

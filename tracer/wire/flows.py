@@ -244,7 +244,7 @@ class Flows:
         if talk is None:
             self.unread += 1
             self._forget(flow)
-        elif talk.complete:
+        elif talk.complete and flow.ways[mine].owner:  # what it sends next may tell whose it is
             return self._tell(flow, talk, mine)
         return []
 

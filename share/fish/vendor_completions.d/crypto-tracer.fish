@@ -155,7 +155,7 @@ complete -c crypto-tracer -n '_shtab_crypto_tracer_using libs' -s d -l duration 
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using libs' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'take options from this TOML (or JSON) file'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using libs' -s v -l verbose -d 'tell more on stderr'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using libs' -s q -l quiet -d 'only warnings and errors on stderr'
-complete -c crypto-tracer -n '_shtab_crypto_tracer_using; and test $_shtab_crypto_tracer_npos -eq 0' -a tls -d 'Show what each connection of TLS and SSH agrees on, whatever library the process uses: version, cipher suite, key exchange, server name, and how good that is.'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using; and test $_shtab_crypto_tracer_npos -eq 0' -a tls -d 'Show what each connection of TLS and SSH agrees on, whatever library it is, with a grade.'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using tls' -s p -l pid -x -d 'this process; N,M for several'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using tls' -s n -l name -x -d 'part of a thread'"'"'s name; or '"'"'*'"'"' and '"'"'?'"'"' for the whole name'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using tls' -s l -l library -x -d 'part of a library'"'"'s path, or a pattern: '"'"'libssl*'"'"''

@@ -107,3 +107,14 @@ def handshake(kind, own, fields):
     found = {**COMMON, **own, **fields}
     complete(kind, found)
     return Event(KIND_BY_NAME[kind], found)
+
+
+def wire_data(**fields):
+    """As decode makes it from a record."""
+    return Event(KIND_BY_NAME["wire_data"], {**COMMON, **fields})
+
+
+def kernel_crypto(**fields):
+    """As decode makes it from a record, and the probe adds to it."""
+    own = {"interface": "AF_ALG", "algorithm": "cbc(aes)", "type": "skcipher", "version": None, "result": 0}
+    return Event(KIND_BY_NAME["kernel_crypto"], {**COMMON, **own, **fields})

@@ -210,7 +210,7 @@ def test_decoder_knows_every_kind_and_its_columns(spec, decoder):
         "build_id",
     }
     added |= {"function_name", "success", "peer_address"}  # by the probe itself
-    added |= {column.field for column in WIRE_TLS}
+    added |= {column.field for column in WIRE_TLS} | {"interface", "algorithm", "type"}
     for kind in recorded:
         layout = spec.records["events"].member(kind.name)
         raw = b"\0" if "strings_size" in layout.names else None

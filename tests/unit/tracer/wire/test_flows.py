@@ -141,6 +141,16 @@ def test_flows_without_an_owner_nothing_is_told(said):
     assert found.unread == 1
 
 
+def test_flows_owner_that_comes_late_is_waited_for(said):
+    """An interrupt sent the first packet: the next one tells the process."""
+    found = Flows(read_talk)
+    assert found.add(piece(CLIENT, said[0], flags=SENT | CONNECTED)) == []
+    assert found.add(piece(SERVER, said[1], flags=CONNECTED)) == []
+    (told,) = found.add(piece(CLIENT, b"\x16\3\3", len(said[0]), SENT | CONNECTED | OWNED | WANTED))
+    assert (told.fields["pid"], told.fields["truncated"]) == (100, False)
+    assert found.unread == 0
+
+
 def test_flows_gap_is_told_as_truncated(said):
     """The middle of the answer never came."""
     told, left, _ = feed(
