@@ -36,12 +36,27 @@
 #define TCP_LISTEN 10
 
 
+const volatile __u32 targ_by_cookie; /* leave the storage of sockets alone: for tests */
+
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, int);
 	__type(value, struct ct_talk);
 } talks SEC(".maps");
+
+/*
+ * The same by cookie, for kernels that cannot make a state in an interrupt: since 6.19 that takes a processor with
+ * cmpxchg16b, which emulators may lack.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, __u64);
+	__type(value, struct ct_talk);
+} talks_by_cookie SEC(".maps");
+
+__u32 has_cookies;
 
 /*
  * A connection that begins with data: it is not there yet when they come (TCP_DEFER_ACCEPT, TCP_FASTOPEN, cookies),
@@ -56,14 +71,40 @@ struct {
 
 __u32 has_early;
 
+static __always_inline struct ct_talk *find_talk(struct __sk_buff *skb, struct bpf_sock *sk)
+{
+	struct ct_talk *talk = bpf_sk_storage_get(&talks, sk, NULL, 0);
+	__u64 cookie;
+
+	if (talk || !has_cookies)
+		return talk;
+	cookie = bpf_get_socket_cookie(skb);
+	return bpf_map_lookup_elem(&talks_by_cookie, &cookie);
+}
+
+static __noinline struct ct_talk *begin_by_cookie(struct __sk_buff *skb)
+{
+	__u64 cookie = bpf_get_socket_cookie(skb);
+	struct ct_talk blank = {};
+
+	has_cookies = true;
+	bpf_map_update_elem(&talks_by_cookie, &cookie, &blank, BPF_ANY);
+	return bpf_map_lookup_elem(&talks_by_cookie, &cookie);
+}
+
 /*
  * The state of a connection that has not been seen before. Whoever connects sends a SYN that counts as a
  * byte that was acknowledged; what accepts comes into being when its SYN has been acknowledged already.
  */
-static __always_inline struct ct_talk *begin(struct bpf_sock *sk, struct tcp_sock *tcp, __u32 ssh)
+static __always_inline struct ct_talk *begin(struct __sk_buff *skb, struct bpf_sock *sk, struct tcp_sock *tcp,
+					     __u32 ssh)
 {
-	struct ct_talk *talk = bpf_sk_storage_get(&talks, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	struct ct_talk *talk = NULL;
 
+	if (!targ_by_cookie)
+		talk = bpf_sk_storage_get(&talks, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!talk)
+		talk = begin_by_cookie(skb);
 	if (talk) {
 		talk->ssh = ssh;
 		if (tcp->bytes_acked || tcp->inet_conn.icsk_inet.sk.__sk_common.skc_state == TCP_SYN_SENT)
@@ -88,12 +129,12 @@ static __always_inline int sent_tcp(struct __sk_buff *skb, struct bpf_sock *sk, 
 
 	if (tcp->bytes_acked > LIMIT || !read_headers(skb, &packet, IPPROTO_TCP))
 		return PASS;
-	talk = bpf_sk_storage_get(&talks, sk, NULL, 0);
+	talk = find_talk(skb, sk);
 	if (!talk) {
 		/* What is acknowledged counts a SYN, too. */
 		if (tcp->bytes_acked > 1 || tcp->bytes_sent != packet.size || !is_hello(skb, &packet, &ssh))
 			return PASS;
-		talk = begin(sk, tcp, ssh);
+		talk = begin(skb, sk, tcp, ssh);
 		if (!talk)
 			return PASS;
 		if (tcp->inet_conn.icsk_inet.sk.__sk_common.skc_state != TCP_SYN_SENT) {
@@ -181,7 +222,7 @@ static __always_inline int received_tcp(struct __sk_buff *skb, struct bpf_sock *
 		receive_early(skb, &packet);
 		return PASS;
 	}
-	talk = bpf_sk_storage_get(&talks, sk, NULL, 0);
+	talk = find_talk(skb, sk);
 	if (!talk) {
 		next = tcp->rcv_nxt;
 		first = packet.sequence == next;
@@ -194,7 +235,7 @@ static __always_inline int received_tcp(struct __sk_buff *skb, struct bpf_sock *
 				return PASS;
 			first = false;
 		}
-		talk = begin(sk, tcp, ssh);
+		talk = begin(skb, sk, tcp, ssh);
 		if (!talk)
 			return PASS;
 		talk->ways[0].base = base;

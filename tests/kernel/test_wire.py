@@ -36,11 +36,12 @@ def lo():
         yield
 
 
+@pytest.mark.parametrize("by_cookie", [0, 1], ids=["storage", "cookie"])
 @pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_wire_connection_is_one_event_that_equals_what_the_library_says(certificate, family, version):
+def test_wire_connection_is_one_event_that_equals_what_the_library_says(certificate, family, version, by_cookie):
     """Both sockets are on this host: one event, told by the client, with the server as its peer."""
-    with wire() as probe, Server(certificate, family=family, version=version) as server:
+    with wire(targ_by_cookie=by_cookie) as probe, Server(certificate, family=family, version=version) as server:
         with server.connect() as raw, client_context().wrap_socket(raw, server_hostname="wire.test") as tls:
             agreed, address = tls.version(), tls.getsockname()
             suite = tls.cipher()[0]
