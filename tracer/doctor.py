@@ -124,7 +124,9 @@ def _pid_namespace() -> Check:
 def _cgroup() -> Check:
     mount = find.cgroup_mount()
     if not mount:
-        return Check("cgroup", False, False, "no mount of cgroup2", "without one, --cgroup and the probe `wire` do not work")
+        return Check(
+            "cgroup", False, False, "no mount of cgroup2", "without one, --cgroup and the probe `wire` do not work"
+        )
     return Check("cgroup", True, False, f"cgroup2 at {mount}")
 
 
