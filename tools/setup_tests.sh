@@ -17,6 +17,8 @@ packages=(
     openssl ca-certificates curl wget gnutls-bin nodejs git openssh-client jq tmux musl-tools
     # ... with cryptography inside, a server, and shells whose completions are tried
     age zsh fish
+    # programs that speak TLS and SSH to each other, and a second opinion on what they say
+    golang-go default-jre-headless libnss3-tools nginx-light openssh-server dropbear-bin tshark
 )
 
 unmet() {
