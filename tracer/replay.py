@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import zlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -63,14 +64,20 @@ def replay(options: Namespace, selection: Selection, log: Log, stop: Stop, view:
     with (
         open_output(options.output, lambda: stop.requested, document=document) as output,
         view.make_sink(options, output) as sink,
+        log.progress("events") as progress,
     ):
         batch: list[Event] = []
+        done = 0
+        hidden = document or options.output not in ("", "-") or not os.isatty(1)  # what is written, on the terminal
         for event in read(options.replay, log):
             batch.append(event)
             if len(batch) >= BATCH:
                 for each in run_pipeline(stages, batch):
                     sink.write(each)
                 sink.flush()
+                done += len(batch)
+                if hidden:
+                    progress.show(done)
                 batch.clear()
                 if stop.requested:
                     break

@@ -30,7 +30,8 @@ def run(options: Namespace, log: Log, stop: Stop) -> int:
             text = f"--{name.replace('_', '-')} does nothing here: a snapshot is of one moment"
             log.warning(text)
     with open_output(options.output, lambda: stop.requested, document=True) as output:
-        document = Snapshot(options).document()
+        with log.progress("processes") as progress:
+            document = Snapshot(options).document(progress.show)
         write_document(output, options.format, document, summary)
     hidden = document["summary"]["processes_hidden"]
     if hidden:

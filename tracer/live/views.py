@@ -81,7 +81,7 @@ class View(NamedTuple):
     empty: str
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def _second(second: int) -> str:
     return time.strftime("%H:%M:%S", time.localtime(second))
 

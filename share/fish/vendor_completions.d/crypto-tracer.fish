@@ -50,8 +50,8 @@ function _shtab_crypto_tracer_using
   test "$_shtab_crypto_tracer_cmdpath" = "$argv"
 end
 
-set -g _shtab_crypto_tracer_commands monitor files libs profile run snapshot doctor schema help version
-set -g _shtab_crypto_tracer_opts_with_value --cgroup --config --container --duration --file --format --library --name --output --pid --record --replay --uid -F -d -f -l -n -o -p
+set -g _shtab_crypto_tracer_commands monitor top files libs profile run snapshot doctor schema help version
+set -g _shtab_crypto_tracer_opts_with_value --cgroup --config --container --duration --export-svg --file --format --library --name --output --pid --record --replay --speed --uid --view -F -d -f -l -n -o -p
 
 complete -c crypto-tracer -e
 complete -c crypto-tracer -f
@@ -72,11 +72,37 @@ complete -c crypto-tracer -n '_shtab_crypto_tracer_using monitor' -s f -l format
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using monitor' -l no-redact -d 'show home directories and secrets in arguments'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using monitor' -l record -xka "(__fish_complete_path (commandline -ct))" -d 'also keep all events in this file, for --replay'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using monitor' -l replay -xka "(__fish_complete_path (commandline -ct))" -d 'show a recording: no privilege, any machine'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using monitor' -l live -d 'as a table that changes as events come, on a terminal: see top'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using monitor' -l view -xka "events processes files libraries handshakes losses" -d 'begin with this view: events processes files libraries handshakes losses'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using monitor' -l speed -x -d 'how fast --replay is: 2x, 0.5x'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using monitor' -l export-svg -xka "(__fish_complete_path (commandline -ct))" -d 'write the screen as a picture at the end, and at the key S'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using monitor' -s h -l help -d 'show this help and end'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using monitor' -s d -l duration -x -d 'end after so many seconds; 0: at Ctrl-C'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using monitor' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'take options from this TOML (or JSON) file'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using monitor' -s v -l verbose -d 'tell more on stderr'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using monitor' -s q -l quiet -d 'only warnings and errors on stderr'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using; and test $_shtab_crypto_tracer_npos -eq 0' -a top -d 'Watch events, processes, files, libraries, handshakes and losses in a table.'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using top' -s p -l pid -x -d 'this process; N,M for several'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using top' -s n -l name -x -d 'part of a thread'"'"'s name; or '"'"'*'"'"' and '"'"'?'"'"' for the whole name'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using top' -s l -l library -x -d 'part of a library'"'"'s path, or a pattern: '"'"'libssl*'"'"''
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using top' -s F -l file -x -d 'file name '"'"'*.pem'"'"', path '"'"'/etc/ssl/*'"'"', or directory /etc/ssl'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using top' -l uid -x -d 'this user, by name or number'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using top' -l cgroup -xka "(__fish_complete_path (commandline -ct))" -d 'this control group and those below it: system.slice'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using top' -l container -x -d 'beginning of a container'"'"'s id, or a pattern; '"'"'*'"'"' for any'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using top' -l follow-children -d 'with --pid or --name: what these start, too'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using top' -s o -l output -xka "(__fish_complete_path (commandline -ct))" -d 'to this file: lines are appended, a document replaces it'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using top' -s f -l format -xka "json-stream json-lines json-array json-pretty summary csv" -d 'json-stream json-lines json-array json-pretty summary csv'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using top' -l no-redact -d 'show home directories and secrets in arguments'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using top' -l record -xka "(__fish_complete_path (commandline -ct))" -d 'also keep all events in this file, for --replay'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using top' -l replay -xka "(__fish_complete_path (commandline -ct))" -d 'show a recording: no privilege, any machine'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using top' -l view -xka "events processes files libraries handshakes losses" -d 'begin with this view: events processes files libraries handshakes losses'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using top' -l speed -x -d 'how fast --replay is: 2x, 0.5x'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using top' -l export-svg -xka "(__fish_complete_path (commandline -ct))" -d 'write the screen as a picture at the end, and at the key S'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using top' -s h -l help -d 'show this help and end'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using top' -s d -l duration -x -d 'end after so many seconds; 0: at Ctrl-C'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using top' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'take options from this TOML (or JSON) file'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using top' -s v -l verbose -d 'tell more on stderr'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using top' -s q -l quiet -d 'only warnings and errors on stderr'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using; and test $_shtab_crypto_tracer_npos -eq 0' -a files -d 'Show which certificates, keys, keystores and other crypto files are opened, and with what result.'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using files' -s p -l pid -x -d 'this process; N,M for several'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using files' -s n -l name -x -d 'part of a thread'"'"'s name; or '"'"'*'"'"' and '"'"'?'"'"' for the whole name'
