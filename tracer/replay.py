@@ -39,7 +39,7 @@ NEEDED = ("time", "wall_ns", "start_time", "pid", "uid", "comm", "cgroup", "exe"
 # Fields of these types and no other; the rest may be text, numbers or lists of text.
 _NUMBERS = ("time", "wall_ns", "start_time", "pid", "uid", "cgroup")
 _MAYBE_NUMBERS = ("gid", "ppid", "inode", "result")
-_TEXTS = ("comm", "path", "file_type", "flags", "library_name", "family")
+_TEXTS = ("comm", "path", "file_type", "flags", "library_name")
 _JSON = {"integer": int, "string": str, "boolean": bool}
 
 # What redaction looks at, of kinds that have it: a recording without --no-redact has nothing of it left.

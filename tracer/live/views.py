@@ -126,8 +126,8 @@ def what(event: Event) -> str:
         parts = (
             peer_of(fields),
             fields.get("version"),
-            fields.get("cipher_client" if ssh else "suite"),
             fields.get("kex" if ssh else "group"),
+            fields.get("cipher_client" if ssh else "suite"),
             fields.get("grade"),
         )
         return " ".join(str(part) for part in parts if part)
@@ -136,6 +136,11 @@ def what(event: Event) -> str:
         return str(fields.get("exe") or "")
     shown = event_values(event)
     return " ".join(f"{column.name}={shown[column.name]}" for column in own if shown[column.name] not in (None, ""))
+
+
+def _keep_of(entry: Entry) -> str:
+    kind = entry.event.kind
+    return "end" if kind.file or kind.library else "start"
 
 
 def outcome(event: Event) -> str:
@@ -151,7 +156,7 @@ def outcome(event: Event) -> str:
 
 
 def _event_badge(event: Event) -> Badge:
-    return badge(event.fields.get("file_type") or event.fields.get("grade"))
+    return badge(event.fields.get("grade") or event.fields.get("file_type"))
 
 
 def _bad(text: str) -> str:
@@ -174,7 +179,7 @@ EVENT_COLUMNS = (
     Column("USER", 6, lambda e: str(e.event.fields["uid"]), lambda e: e.event.fields["uid"], align="right", rank=5),
     Column("EVENT", 13, lambda e: e.event.kind.name, rank=2),
     Column("T", 1, _nothing, lambda e: _event_badge(e.event).letter, badge=lambda e: _event_badge(e.event)),
-    Column("WHAT", 12, lambda e: what(e.event), share=1, keep=lambda e: "start" if e.event.kind.image else "end"),
+    Column("WHAT", 12, lambda e: what(e.event), share=1, keep=_keep_of),
     Column(
         "RESULT", 8, lambda e: outcome(e.event), style=lambda e: _bad(outcome(e.event)), rank=1,
     ),
