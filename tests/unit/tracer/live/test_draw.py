@@ -19,9 +19,10 @@ from tests.unit.tracer.live.finished import event, hostile, one_of_each, some
 from tracer.accounting import KindStats, Stats
 from tracer.live import views
 from tracer.live.browser import Browser
+from tracer.live.columns import layout
 from tracer.live.draw import Changes, Frame, Status, draw, duration, sparkline
 from tracer.live.state import Model
-from tracer.live.views import VIEWS, layout
+from tracer.live.views import VIEWS
 from tracer.loaded import ProbeState
 from tracer.options import VIEWS as NAMES
 
