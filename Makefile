@@ -73,7 +73,7 @@ bench: $(ZIPAPP) ## measure start, stop, memory and decoding, beside other tools
 	@$(AS_ROOT) $(IN_VENV) -m bench.ringbuf
 
 .PHONY: picture
-picture: $(ZIPAPP) $(STAMP)-dev ## draw docs/images/monitor.svg from a real run (needs jq)
+picture: $(ZIPAPP) $(STAMP)-dev ## draw docs/images/top.svg from a real run (needs openssl and curl)
 	@$(AS_ROOT) $(IN_VENV) tools/picture.py
 
 .PHONY: clean

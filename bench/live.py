@@ -28,6 +28,7 @@ from tracer.options import VIEWS
 
 ROOT = Path(__file__).resolve().parent.parent
 SAID = re.compile(r"table: (\d+) frames, ([0-9.]+) s of CPU time")
+LOST = re.compile(rb" ([0-9,]+) lost ")
 END = re.compile(r"(\d+) events in [0-9.]+ s, (\d+) lost")
 SOAK_S = 600.0
 
@@ -101,9 +102,13 @@ def measure(view: str, size: tuple[int, int], rate: int, seconds: float, *, ever
             before, began = cpu_s(table.process.pid), time.monotonic()
             load.stdin.write("\n")
             load.stdin.flush()
-            next_look, memory = began + every_s, 0
+            next_look, memory, lost = began + every_s, 0, b"0"
             while not select.select([load.stdout], [], [], 0)[0]:
-                table.read(0.02)
+                seen = LOST.findall(table.read(0.02))
+                if seen and seen[-1] != lost:
+                    lost = seen[-1]
+                    said_at = (time.monotonic() - began) / 60
+                    print(f"  {said_at:5.1f} min: {lost.decode()} lost; load {os.getloadavg()[0]:.1f}", flush=True)
                 memory = rss(table.process.pid) or memory
                 if every_s and time.monotonic() >= next_look:
                     next_look += every_s

@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""Draw docs/images/monitor.svg: a terminal with a real run of the single file.
+"""Draw docs/images/top.svg: the live table of the single file, with events of a real run.
 
-The tracer runs for real, and real programs are started under it. Shown is what jq makes of its output, in
-jq's own colours; events of processes that were not started here are left out. Needs root and jq.
+The tracer records for real, and real programs are started under it. The table shows the recording; events of processes
+that were not started here are left out. Needs root, openssl and curl.
 """
 
 from __future__ import annotations
 
-import io
-import json
 import os
 import select
 import signal
@@ -18,16 +16,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from rich.console import Console
-from rich.terminal_theme import MONOKAI
-from rich.text import Text
-
 ROOT = Path(__file__).resolve().parent.parent
 ZIPAPP = ROOT / "dist" / "crypto-tracer.pyz"
-OUTPUT = ROOT / "docs" / "images" / "monitor.svg"
+OUTPUT = ROOT / "docs" / "images" / "top.svg"
+SIZE = {"COLUMNS": "112", "LINES": "30", "LANG": "C.UTF-8"}
 
-FILTER = "select(.file) | {process, file, file_type, error}"
-COMMAND = f"sudo ./crypto-tracer.pyz monitor | jq -c '{FILTER}'"
 # What runs meanwhile, in a directory with a key that only root may read: a TLS server, which serves one request, its
 # client, somebody without privilege who tries to read the key, and a check against a file that is not there.
 PORT = "44330"
@@ -40,59 +33,20 @@ CLIENTS = (
 READY = b"crypto-tracer: ready"
 DEADLINE_S = 20.0
 
-# rich's own template takes its font from the network; a picture in a repository should not.
-SVG_FORMAT = """\
-<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
-<style>
-.{unique_id}-matrix {{
-    font-family: "DejaVu Sans Mono", Menlo, Consolas, monospace;
-    font-size: {char_height}px;
-    line-height: {line_height}px;
-    font-variant-east-asian: full-width;
-}}
-.{unique_id}-title {{ font-size: 18px; font-weight: bold; font-family: sans-serif; }}
-{styles}
-</style>
-<defs>
-<clipPath id="{unique_id}-clip-terminal">
-<rect x="0" y="0" width="{terminal_width}" height="{terminal_height}" />
-</clipPath>
-{lines}
-</defs>
-{chrome}
-<g transform="translate({terminal_x}, {terminal_y})" clip-path="url(#{unique_id}-clip-terminal)">
-{backgrounds}
-<g class="{unique_id}-matrix">
-{matrix}
-</g>
-</g>
-</svg>
-"""
-
 
 def main() -> int:
-    """Run, draw, write."""
-    with tempfile.TemporaryDirectory() as folder:
-        make_key_pair(Path(folder))
-        events = trace(Path(folder))
-    if not events:
-        print("picture: no event of the programs that were started", file=sys.stderr)
-        return 1
-    lines = "".join(json.dumps(event) + "\n" for event in events)
-    coloured = subprocess.run(
-        ["jq", "--color-output", "--compact-output", FILTER],
-        input=lines,
-        env={**os.environ, "JQ_COLORS": "0;37"},  # null in grey: jq 1.6 has it in black
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    console = Console(record=True, width=112, file=io.StringIO())
-    console.print(Text.assemble(("$ ", "bold green"), (COMMAND, "bold")))
-    for line in coloured.splitlines():
-        console.print(Text.from_ansi(line))
-    OUTPUT.parent.mkdir(parents=True, exist_ok=True)
-    console.save_svg(str(OUTPUT), title="crypto-tracer", theme=MONOKAI, code_format=SVG_FORMAT, unique_id="monitor")
+    """Record, then draw."""
+    with tempfile.TemporaryDirectory(prefix="demo-") as name:
+        folder = Path(name)
+        make_key_pair(folder)
+        recording = folder / "demo.rec"
+        pids = record(folder, recording)
+        OUTPUT.parent.mkdir(parents=True, exist_ok=True)
+        only = ",".join(map(str, pids))
+        command = [str(ZIPAPP), "top", "--replay", str(recording), "--pid", only, "--export-svg", str(OUTPUT)]
+        environ = {**os.environ, **SIZE}
+        subprocess.run(command, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True)
+    OUTPUT.chmod(0o644)
     print(OUTPUT)
     return 0
 
@@ -105,22 +59,21 @@ def make_key_pair(folder: Path) -> None:
     (folder / "server.key").chmod(0o600)
 
 
-def trace(folder: Path) -> list[dict[str, object]]:
-    """The events of the workloads, as the tracer wrote them."""
-    with subprocess.Popen([str(ZIPAPP), "monitor"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as tracer:
+def record(folder: Path, recording: Path) -> list[int]:
+    """Record the workloads; returns their pids."""
+    command = [str(ZIPAPP), "monitor", "--record", str(recording)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as tracer:
         assert tracer.stderr is not None
         wait_until_ready(tracer.stderr.fileno())
-        processes = [start(command, folder) for command in (SERVER, CLIENTS[0])]
+        processes = [start(each, folder) for each in (SERVER, CLIENTS[0])]
         for process in processes:
             process.wait(DEADLINE_S)
-        for command in CLIENTS[1:]:
-            processes.append(start(command, folder))
+        for each in CLIENTS[1:]:
+            processes.append(start(each, folder))
             processes[-1].wait(DEADLINE_S)
         tracer.send_signal(signal.SIGINT)  # what is in the ring buffer still comes
-        output, _ = tracer.communicate(timeout=DEADLINE_S)
-    events = [json.loads(line) for line in output.splitlines()]
-    pids = {process.pid for process in processes}
-    return [event for event in events if event["pid"] in pids]
+        tracer.communicate(timeout=DEADLINE_S)
+    return [process.pid for process in processes]
 
 
 def wait_until_ready(stderr: int) -> None:

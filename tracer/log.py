@@ -20,6 +20,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Protocol
 
+    from tracer.progress import Progress
+
     class Writable(Protocol):
         """What takes messages."""
 
@@ -66,6 +68,14 @@ class Log:
     def __init__(self, level: int = NOTES, stream: Writable | None = None) -> None:
         self._level = max(level, WARNINGS)
         self._stream = stream
+        self._progress: Progress | None = None
+
+    def progress(self, what: str) -> Progress:
+        """A bar for work that takes a while; `--quiet` leaves it out. Messages go above it."""
+        from tracer.progress import Progress
+
+        self._progress = Progress(what, (self._stream or sys.stderr) if self._level >= NOTES else None)
+        return self._progress
 
     def divert(self, stream: Writable | None) -> None:
         """Write to this from now on; to stderr again if it is None."""
@@ -91,6 +101,8 @@ class Log:
         stream = self._stream or sys.stderr
         if level > self._level or stream is None:  # Python sets sys.stderr to None if fd 2 is closed
             return
+        if self._progress:
+            self._progress.hide()
         first, *more = text.split("\n")
         if hint:
             more.append("hint: " + hint)

@@ -7,6 +7,7 @@ same type, so that decoding gives what the formats rely on. All that stands besi
 
 from __future__ import annotations
 
+import os
 import zlib
 from typing import TYPE_CHECKING, Any
 
@@ -290,12 +291,19 @@ def replay(options: Namespace, selection: Selection, log: Log, stop: Stop, view:
     with (
         open_output(options.output, lambda: stop.requested, document=document) as output,
         view.make_sink(options, output) as sink,
+        log.progress("events") as progress,
     ):
+        hidden = document or options.output not in ("", "-") or not os.isatty(1)  # what is written, on the terminal
 
         def build(private: Private, redacted: bool) -> Stages:
             return build_known(settings, private, selection, options.words, redacted=redacted)
 
-        play(Player(build, sink, lambda: stop.requested), options.replay, log)
+        def over() -> bool:
+            if hidden:
+                progress.show(sink.written)
+            return stop.requested
+
+        play(Player(build, sink, over), options.replay, log)
         view.end(0)
         log.note(f"{sink.written} events of {options.replay}")
     return stop.exit_code

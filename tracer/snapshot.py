@@ -60,14 +60,20 @@ class Snapshot:
         for doubt in doubts(self._options):
             say(doubt)
 
-    def document(self) -> dict[str, Any]:
+    def document(self, tell: Callable[[int, int], None] = lambda _done, _total: None) -> dict[str, Any]:
         """The document: see `tracer.documents.SNAPSHOT`.
+
+        Args:
+            tell: is told after each process how many have been looked at, and how many there are.
 
         Raises:
             TracerError: a control group cannot be read.
         """
         host = os.uname()
-        processes = [row for pid in self._pids() for row in self._process(pid)]
+        pids, processes = self._pids(), []
+        for number, pid in enumerate(pids, 1):
+            processes += self._process(pid)
+            tell(number, len(pids))
         libraries = sorted(self._known.values(), key=lambda row: (row["name"], row["path"]))
         files = {path for row in processes for path in row["open_crypto_files"]}
         return {

@@ -83,6 +83,7 @@ APPLICATION_LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
             "tracer.objects",
             "tracer.known",
             "tracer.log",
+            "tracer.progress",
             "tracer.clock",
             "tracer.errors",
             "tracer.settings",

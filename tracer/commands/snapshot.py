@@ -34,7 +34,8 @@ def run(options: Namespace, log: Log, stop: Stop) -> int:
     with open_output(options.output, lambda: stop.requested, document=True) as output:
         snapshot = Snapshot(options)
         snapshot.warn(log.warning)
-        document = snapshot.document()
+        with log.progress("processes") as progress:
+            document = snapshot.document(progress.show)
         write_document(output, options.format, document, summary)
     hidden = document["summary"]["processes_hidden"]
     if hidden:

@@ -26,7 +26,7 @@ def run(options: Namespace, log: Log, stop: Stop) -> int:
 
 COMMAND = Command(
     "top",
-    description="Watch events, processes, files, libraries, handshakes and losses in a table. In it, ? shows the keys.",
+    description="Watch events, processes, files, libraries, handshakes and losses in a table.",
     options=(*WATCH, *SHOW, *TABLE, "record", "replay", "duration", "config"),
     run=run,
     examples=(

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tracer.live.views import VIEWS, layout, search_text
+from tracer.live.columns import layout
+from tracer.live.views import VIEWS, search_text
 from tracer.options import VIEWS as VIEW_NAMES
 
 if TYPE_CHECKING:

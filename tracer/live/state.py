@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from tracer.live.badges import POST_QUANTUM, worse
 
@@ -40,6 +40,22 @@ class Entry:
         self.search = ""
 
 
+class Counted(NamedTuple):
+    """Where a handshake was counted, and whether its key exchange was post-quantum, if that is known."""
+
+    row: Any
+    process: Any
+    safe: bool | None
+
+
+class Connection(NamedTuple):
+    """Who told of a connection, when, and where that was counted: once for each of its ends that said so."""
+
+    wire: bool
+    wall_ns: int
+    counted: list[Counted]
+
+
 class Row:
     """A row of a table that sums up.
 
@@ -62,13 +78,19 @@ class Row:
 
 
 class ProcessRow(Row):
-    """What one process did."""
+    """What one process did.
 
-    __slots__ = ("calls", "ended", "failed", "files", "grade", "handshakes", "libraries")
+    Attributes:
+        loose: handshakes of which the library said no ports, and which have been counted.
+        unmatched: handshakes on the wire which such ones may be about.
+    """
+
+    __slots__ = ("calls", "ended", "failed", "files", "grade", "handshakes", "libraries", "loose", "unmatched")
 
     def __init__(self, key: Any, event: Event) -> None:
         super().__init__(key, event)
-        self.files = self.failed = self.libraries = self.calls = self.handshakes = 0
+        self.files = self.failed = self.libraries = self.calls = self.handshakes = self.unmatched = 0
+        self.loose: list[Counted] = []
         self.grade: str | None = None
         self.ended = False
 
@@ -96,9 +118,13 @@ class LibraryRow(Row):
 
 
 class HandshakeRow(Row):
-    """Handshakes that are alike."""
+    """Handshakes that are alike, of all processes of one name."""
 
-    __slots__ = ()
+    __slots__ = ("pids",)
+
+    def __init__(self, key: Any, event: Event) -> None:
+        super().__init__(key, event)
+        self.pids: set[int] = set()
 
 
 class Losses:
@@ -162,7 +188,7 @@ class Model:
         self.rates: deque[int] = deque(maxlen=SECONDS)
         self.first_ns = self.last_ns = 0
         self._second = self._in_second = 0
-        self._connections: dict[Any, tuple[str, int, list[tuple[Any, bool | None]]]] = {}
+        self._connections: dict[Any, Connection] = {}
 
     def take(self, event: Event) -> None:
         """One event more."""
@@ -226,44 +252,57 @@ class Model:
     def _handshake(self, event: Event, process: ProcessRow) -> None:
         """Count a connection once: by what was on the wire if that was seen, else by what the library said."""
         fields = event.fields
+        wall_ns = fields["wall_ns"]
         connection = connection_of(fields)
-        source = fields.get("source") or ("library" if event.kind.name == "tls_handshake" else "wire")
+        wire = fields.get("source") == "wire" or event.kind.name == "ssh_handshake"
+        if not wire and not connection and process.unmatched > 0:
+            process.unmatched -= 1  # it is one that was seen on the wire, as far as anybody can tell
+            return
         before = self._connections.get(connection) if connection else None
-        if before and abs(fields["wall_ns"] - before[1]) >= SAME_NS:
+        if before and abs(wall_ns - before.wall_ns) >= SAME_NS:
             before = None  # another one, with the same ports
-        if before and source != before[0]:
-            if source != "wire":
+        if before and wire != before.wire:
+            if not wire:
+                process.unmatched = max(0, process.unmatched - 1)
                 return
-            self._forget(before[2])
+            self._forget(before.counted)
             before = None
+        elif wire and process.loose:
+            self._forget([process.loose.pop()])
+        elif wire:
+            process.unmatched += 1
         process.handshakes += 1
         process.grade = worse(process.grade, fields.get("grade"))
-        key = handshake_key(event)
-        self.handshakes.row(key, event)
+        row = self.handshakes.row(handshake_key(event), event)
+        if len(row.pids) < PIDS:
+            row.pids.add(fields["pid"])
         safe = None if fields.get("post_quantum") is None else fields["post_quantum"] in POST_QUANTUM
         self.graded += safe is not None
         self.post_quantum += bool(safe)
+        counted = Counted(row.key, process.key, safe)
         if connection:
             if len(self._connections) >= CONNECTIONS:
                 for old in list(self._connections)[: CONNECTIONS // 4]:
                     del self._connections[old]
-            counted = [*(before[2][-1:] if before else ()), (key, safe)]  # one for each end
             self._connections.pop(connection, None)
-            self._connections[connection] = (source, fields["wall_ns"], counted)
+            both_ends = [*(before.counted[-1:] if before else ()), counted]
+            self._connections[connection] = Connection(wire, wall_ns, both_ends)
+        elif not wire and len(process.loose) < PIDS:
+            process.loose.append(counted)
 
-    def _forget(self, counted: Iterable[tuple[Any, bool | None]]) -> None:
+    def _forget(self, counted: Iterable[Counted]) -> None:
         """What the library said of a connection that was seen on the wire as well."""
-        for key, safe in counted:
-            row = self.handshakes.get(key)
+        for each in counted:
+            row = self.handshakes.get(each.row)
             if row is not None:
                 row.count -= 1
                 if not row.count:
-                    del self.handshakes[key]
-            process = self.processes.get((key[1], key[2]))
+                    del self.handshakes[each.row]
+            process = self.processes.get(each.process)
             if process is not None:
                 process.handshakes -= 1
-            self.graded -= safe is not None
-            self.post_quantum -= bool(safe)
+            self.graded -= each.safe is not None
+            self.post_quantum -= bool(each.safe)
 
     def tell(self, states: Iterable[ProbeState], stats: Stats) -> None:
         """What the kernel says of probes and losses."""
@@ -318,8 +357,6 @@ def handshake_key(event: Event) -> tuple[Any, ...]:
     ssh = event.kind.name == "ssh_handshake"
     return (
         "ssh" if ssh else "tls",
-        fields["pid"],
-        fields["start_time"],
         fields["comm"],
         peer_of(fields),
         fields.get("role"),

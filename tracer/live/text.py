@@ -16,6 +16,9 @@ from rich.cells import cell_len
 # No text that is shown is longer; the rest of it is cut before anything else is done.
 LONGEST = 4096
 
+# How many cells are kept as they are drawn, and how long their texts may be: a few screens full.
+KEPT, KEPT_SIZE = 2048, 256
+
 CUT = "…"
 
 # Marks that join with the character before; letters that are read from right to left.
@@ -34,7 +37,6 @@ def _harmless(c: str) -> bool:
     )
 
 
-@lru_cache(maxsize=8192)
 def clean(text: str) -> str:
     """The text with an escape in place of each character that could do more than to be seen."""
     if len(text) > LONGEST:
@@ -49,7 +51,6 @@ def width_of(text: str) -> int:
     return len(text) if text.isascii() else cell_len(text)
 
 
-@lru_cache(maxsize=32768)
 def fit(text: str, width: int, align: str = "left", keep: str = "start") -> str:
     """Text from outside as exactly so many cells.
 
@@ -57,6 +58,10 @@ def fit(text: str, width: int, align: str = "left", keep: str = "start") -> str:
         align: ``left`` or ``right``.
         keep: which part stays if it is too long: ``start``, or ``end`` as for paths.
     """
+    return _kept(text, width, align, keep) if len(text) <= KEPT_SIZE else _fit(text, width, align, keep)
+
+
+def _fit(text: str, width: int, align: str, keep: str) -> str:
     text = clean(text)
     size = width_of(text)
     if size > width:
@@ -64,6 +69,9 @@ def fit(text: str, width: int, align: str = "left", keep: str = "start") -> str:
         size = width_of(text)
     room = " " * (width - size)
     return room + text if align == "right" else text + room
+
+
+_kept = lru_cache(maxsize=KEPT)(_fit)
 
 
 def _cut(text: str, width: int, keep: str) -> str:

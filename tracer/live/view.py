@@ -167,8 +167,8 @@ class LiveView(View):
     def end(self, lost: int) -> None:
         """A replay stays at its end until the user leaves."""
         self.app.model.lost = lost
+        self.app.at_end = self._replays
         if self._replays and self.app.has_terminal:
-            self.app.at_end = True
             while not self._stop.requested and not self.app.tick():
                 self.app.wait(GLANCE_S)
         self.leave()

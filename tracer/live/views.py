@@ -2,7 +2,7 @@
 """The views: one row for each, one row for each of their columns.
 
 A column has a value to sort by and a text to show, which comes from outside and is not clean yet. Which columns a
-screen has room for is decided by `Columns`: those with the highest `rank` go first.
+screen has room for is decided in columns.py: those with the highest `rank` go first.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tracer.model import COMMON, PLACE, command_line, errno_name, signal_name
 from tracer.sinks.values import event_values
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from tracer.live.state import Entry, FileRow, HandshakeRow, LibraryRow, Model, ProcessRow, Row
     from tracer.model import Event
@@ -81,7 +81,7 @@ class View(NamedTuple):
     empty: str
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def _second(second: int) -> str:
     return time.strftime("%H:%M:%S", time.localtime(second))
 
@@ -126,8 +126,8 @@ def what(event: Event) -> str:
         parts = (
             peer_of(fields),
             fields.get("version"),
-            fields.get("cipher_client" if ssh else "suite"),
             fields.get("kex" if ssh else "group"),
+            fields.get("cipher_client" if ssh else "suite"),
             fields.get("grade"),
         )
         return " ".join(str(part) for part in parts if part)
@@ -136,6 +136,11 @@ def what(event: Event) -> str:
         return str(fields.get("exe") or "")
     shown = event_values(event)
     return " ".join(f"{column.name}={shown[column.name]}" for column in own if shown[column.name] not in (None, ""))
+
+
+def _keep_of(entry: Entry) -> str:
+    kind = entry.event.kind
+    return "end" if kind.file or kind.library else "start"
 
 
 def outcome(event: Event) -> str:
@@ -151,7 +156,7 @@ def outcome(event: Event) -> str:
 
 
 def _event_badge(event: Event) -> Badge:
-    return badge(event.fields.get("file_type") or event.fields.get("grade"))
+    return badge(event.fields.get("grade") or event.fields.get("file_type"))
 
 
 def _bad(text: str) -> str:
@@ -174,7 +179,7 @@ EVENT_COLUMNS = (
     Column("USER", 6, lambda e: str(e.event.fields["uid"]), lambda e: e.event.fields["uid"], align="right", rank=5),
     Column("EVENT", 13, lambda e: e.event.kind.name, rank=2),
     Column("T", 1, _nothing, lambda e: _event_badge(e.event).letter, badge=lambda e: _event_badge(e.event)),
-    Column("WHAT", 12, lambda e: what(e.event), share=1, keep=lambda e: "start" if e.event.kind.image else "end"),
+    Column("WHAT", 12, lambda e: what(e.event), share=1, keep=_keep_of),
     Column(
         "RESULT", 8, lambda e: outcome(e.event), style=lambda e: _bad(outcome(e.event)), rank=1,
     ),
@@ -288,7 +293,7 @@ LIBRARY_COLUMNS = (
 )  # fmt: skip
 
 # Handshakes: the key of a row is what `state.handshake_key` gives.
-_PROTOCOL, _PID, _START, _COMM, _PEER, _ROLE, _VERSION, _SUITE, _GROUP, _GRADE = range(10)
+_PROTOCOL, _COMM, _PEER, _ROLE, _VERSION, _SUITE, _GROUP, _GRADE = range(8)
 
 
 def _key(number: int) -> Callable[[HandshakeRow], str]:
@@ -300,14 +305,15 @@ def _version(row: HandshakeRow) -> str:
 
 
 def _handshake_detail(row: HandshakeRow) -> Pairs:
-    return [("handshakes", row.count), ("", ""), *last_event(row.event)]
+    pids = ", ".join(map(str, sorted(row.pids)))
+    return [("handshakes", row.count), ("processes", pids), ("", ""), *last_event(row.event)]
 
 
 HANDSHAKE_COLUMNS = (
     Column("G", 1, _nothing, lambda r: _grade_order(r.key[_GRADE]), badge=lambda r: badge(r.key[_GRADE])),
     Column("GRADE", 18, lambda r: r.key[_GRADE] or "", lambda r: _grade_order(r.key[_GRADE]), rank=3),
     Column("COUNT", 7, lambda r: str(r.count), lambda r: r.count, align="right", down=True, rank=1),
-    Column("PID", 7, lambda r: str(r.key[_PID]), lambda r: r.key[_PID], align="right", rank=6),
+    Column("PROCS", 6, lambda r: _many(r.pids), lambda r: len(r.pids), align="right", down=True, rank=6),
     Column("PROCESS", 11, _key(_COMM)),
     Column("ROLE", 6, _key(_ROLE), rank=5),
     Column("PEER", 14, _key(_PEER), share=3, rank=1),
@@ -367,28 +373,3 @@ def search_text(view: View, row: Any) -> str:
         row.search = " ".join(parts).lower()
     text: str = row.search
     return text
-
-
-@lru_cache(maxsize=64)
-def layout(columns: tuple[Column, ...], width: int) -> tuple[tuple[Column, int], ...]:
-    """The columns that there is room for, with one cell between them, and the width of each."""
-    left: list[Column] = list(columns)
-
-    def needed(some: Iterable[Column]) -> int:
-        return sum(column.width + 1 for column in some) - 1
-
-    while needed(left) > width and len(left) > 1:
-        # Of those with the highest rank the last one; at the end those go that should always be there.
-        highest = max(column.rank for column in left)
-        left.reverse()
-        left.remove(next(column for column in left if column.rank == highest))
-        left.reverse()
-    spare = max(0, width - needed(left))
-    shares = sum(column.share for column in left)
-    widths = [min(column.width, width) for column in left]
-    if shares:
-        for number, column in enumerate(left):
-            widths[number] += spare * column.share // shares
-        last = max(number for number, column in enumerate(left) if column.share)
-        widths[last] += width - needed(left) - sum(w - c.width for w, c in zip(widths, left)) if spare else 0
-    return tuple(zip(left, widths))

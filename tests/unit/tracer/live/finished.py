@@ -8,7 +8,7 @@ from tests.unit.tracer import events as raw
 from tracer.model import COMMON, KIND_BY_NAME, KINDS, Event, EventKind
 
 SECOND = 1_000_000_000
-ADDED = {"exe": "/usr/bin/cat", "container": None, "file_type": "certificate", "caller": None}
+ADDED = {"exe": "/usr/bin/cat", "container": None, "file_type": "certificate"}
 LIBRARY = {"library_name": "libssl", "family": "OpenSSL", "version": "3.0.22", "build_id": "c0ffee"}
 
 SSH = KIND_BY_NAME.get("ssh_handshake") or EventKind("ssh_handshake", "One of SSH.", COMMON)
@@ -29,7 +29,7 @@ def event(name: str, *, at_s: float = 0.0, **fields: Any) -> Event:
     """One of a kind, so long after the first."""
     kind = SSH if name == "ssh_handshake" else KIND_BY_NAME[name]
     made = MAKERS[name]() if name in MAKERS else Event(kind, dict(raw.COMMON))
-    found = {**ADDED, **(LIBRARY if name.startswith("lib_") else {}), **made.fields, **fields}
+    found = {**made.fields, **ADDED, **(LIBRARY if name.startswith("lib_") else {}), **fields}
     for column in kind.columns:
         found.setdefault(column.field, None)
     found["wall_ns"] += int(at_s * SECOND)

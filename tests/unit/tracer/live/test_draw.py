@@ -14,13 +14,15 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
+from tests.support.sources import ROOT
 from tests.unit.tracer.live.finished import event, hostile, one_of_each, some
 from tracer.accounting import KindStats, Stats
 from tracer.live import views
 from tracer.live.browser import Browser
+from tracer.live.columns import layout
 from tracer.live.draw import Changes, Frame, Status, draw, duration, sparkline
 from tracer.live.state import Model
-from tracer.live.views import VIEWS, layout
+from tracer.live.views import VIEWS
 from tracer.loaded import ProbeState
 from tracer.options import VIEWS as NAMES
 
@@ -217,6 +219,19 @@ def test_every_type_of_file_has_a_letter():
 
     kinds = {*filetypes.SUFFIXES.values(), *filetypes.NAMES.values(), filetypes.OTHER}
     assert kinds <= set(FILE_TYPES)
+
+
+def test_page_has_all_letters_and_keys():
+    """As the code has them."""
+    from tracer.live.badges import FILE_TYPES, GRADES
+    from tracer.live.browser import HELP_ROWS
+
+    page = (ROOT / "docs" / "top.md").read_text()
+    missing = [name for table in (GRADES, FILE_TYPES) for name, each in table.items()
+               if f"| {name} | `{each.letter}` |" not in page]  # fmt: skip
+    assert missing == []
+    keys = {key for row, _ in HELP_ROWS for key in re.split(r"[ ,]+(?:\.\. )?", row)}
+    assert [key for key in keys if key not in page] == []
 
 
 def test_sparkline_and_duration():

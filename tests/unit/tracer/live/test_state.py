@@ -20,7 +20,7 @@ def model_of(events):
 
 def shakes(model):
     """What counts as handshakes, with how many."""
-    return sorted((row.key[3], row.event.fields.get("source"), row.count) for row in model.handshakes.values())
+    return sorted((row.key[1], row.event.fields.get("source"), row.count) for row in model.handshakes.values())
 
 
 def test_events_are_summed_up_by_process_file_and_library():
@@ -76,6 +76,24 @@ def test_handshake_of_a_library_counts_where_the_wire_says_nothing():
     model = model_of([event("tls_handshake"), event("tls_handshake", local_port=40_001)])
     assert [row.count for row in model.handshakes.values()] == [2]
     assert model.graded == 0
+
+
+@pytest.mark.parametrize("order", [("library", "wire"), ("wire", "library")])
+def test_handshake_without_ports_is_matched_by_its_process(order):
+    """A library that does not know its socket; each is matched once, and those of others are not."""
+    ports = {"wire": {}, "library": {"peer_port": 0, "local_port": 0, "post_quantum": None}}
+    model = model_of(tls("hybrid", source=source, comm=source, **ports[source]) for source in order)
+    assert shakes(model) == [("wire", "wire", 1)]
+    for pid in (4711, 2):
+        model.take(tls("hybrid", source="library", comm="more", pid=pid, **ports["library"]))
+    assert shakes(model) == [("more", "library", 2), ("wire", "wire", 1)]
+    assert (model.post_quantum, model.graded) == (1, 1)
+
+
+def test_handshakes_of_processes_of_one_name_are_one_row():
+    """As of curl, which lives for one."""
+    model = model_of(tls("hybrid", pid=pid, local_port=pid + 40_000) for pid in (1, 2, 3))
+    assert [(row.count, sorted(row.pids)) for row in model.handshakes.values()] == [(3, [1, 2, 3])]
 
 
 def test_same_ports_much_later_are_another_connection():

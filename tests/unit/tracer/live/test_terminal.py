@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import select
 import signal
+import subprocess
+import sys
 import termios
 
 import pytest
 
+from tests.support.sources import ROOT
 from tests.unit.tracer.live.finished import event, some
 from tracer.live.app import App
 from tracer.live.terminal import ENTER, LARGEST, LEAVE, SMALLEST, Terminal, usable
+from tracer.stop import Stop
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP, signal.SIGCONT)
 
@@ -185,3 +189,40 @@ def test_frames_are_rare_when_they_are_dear(pty, monkeypatch):
     assert app.drawing_s <= 0.05 * 10
     monkeypatch.undo()
     app.leave()
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_second_ctrl_c_ends_the_process_but_not_before_the_screen_is_left(pty, signum):
+    """The first signal is only noted; nobody may be left with a terminal that echoes nothing."""
+    ours, theirs = pty
+    stop = Stop()
+    stop.listen()
+    terminal = Terminal(theirs)
+    terminal.enter()
+    taken(ours)
+    os.kill(os.getpid(), signum)
+    assert (stop.signum, terminal.active) == (signum, True)
+    assert signal.getsignal(signal.SIGINT) == terminal._quit
+    terminal.close()
+    assert signal.getsignal(signal.SIGINT) == signal.SIG_DFL
+    assert taken(ours) == LEAVE
+
+
+def test_second_ctrl_c_leaves_the_screen(pty):
+    """In a process of its own, which it ends."""
+    ours, theirs = pty
+    before = termios.tcgetattr(theirs)
+    code = f"""
+import os, signal
+from tracer.live.terminal import Terminal
+from tracer.stop import Stop
+Stop().listen()
+terminal = Terminal({theirs})
+terminal.enter()
+os.kill(os.getpid(), signal.SIGINT)
+os.kill(os.getpid(), signal.SIGINT)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, pass_fds=[theirs], check=False, timeout=30)
+    assert done.returncode == -signal.SIGINT
+    assert taken(ours) == ENTER + LEAVE
+    assert termios.tcgetattr(theirs) == before
