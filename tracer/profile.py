@@ -53,6 +53,7 @@ class Profile:
         self._files: dict[str, Row] = {}
         self._calls: dict[str, int] = {}
         self._handshakes: dict[tuple[Any, ...], Row] = {}
+        self._algorithms: dict[tuple[Any, ...], Row] = {}
         self.written = 0
         self.lost = 0
 
@@ -98,6 +99,8 @@ class Profile:
                 self._calls[name] = self._calls.get(name, 0) + 1
         elif kind.name == "tls_handshake":
             self._handshake(fields)
+        elif kind.name == "api_count":
+            self._count(fields)
 
     def _process(self, fields: Fields) -> Row:
         pid = fields["pid"]
@@ -196,6 +199,16 @@ class Profile:
         row = self._handshakes.setdefault(key, {**dict(zip(names, key)), "count": 0})
         row["count"] += 1
 
+    def _count(self, fields: Fields) -> None:
+        names = ("function_name", "algorithm", "origin", "library")
+        key = tuple(fields.get(name) for name in names)
+        if key not in self._algorithms and len(self._algorithms) >= MAX_ROWS:
+            self.lost += 1
+            return
+        row = self._algorithms.setdefault(key, {**dict(zip(names, key)), "count": 0, "pids": []})
+        row["count"] += fields["count"]
+        _append(row["pids"], fields["pid"])
+
     def document(self) -> Row:
         """The document so far."""
         took_s = time.monotonic() - self._began if self._live else (self._last_ns - self._first_ns) / 1e9
@@ -220,6 +233,7 @@ class Profile:
             },
             "processes": processes,
             "tls_handshakes": list(self._handshakes.values()),
+            "algorithms": sorted(self._algorithms.values(), key=lambda row: -row["count"]),
         }
 
 
