@@ -14,7 +14,12 @@ packages=(
     # a whole collection of programs, to load each
     libbpf-tools
     # programs that the end-to-end tests watch, and how they are built for another C library
-    openssl ca-certificates curl wget gnutls-bin nodejs git openssh-client jq tmux musl-tools
+    openssl ca-certificates curl wget gnutls-bin nodejs git openssh-client jq tmux musl-tools nginx-light postgresql
+    # each library of the catalog of functions, and programs that use it
+    libssl-dev libgnutls28-dev libnss3-dev libnss3-tools libgcrypt20-dev gnupg libsodium-dev libmbedtls-dev
+    libwolfssl-dev softhsm2 opensc
+    # calls of io_uring, of which there is no program
+    liburing-dev
 )
 
 unmet() {
