@@ -193,7 +193,7 @@ def test_decoder_knows_every_kind_and_its_columns(spec, decoder):
     recorded = [kind for kind in KINDS if f"CT_{kind.name.upper()}" in numbers]
     assert {kind.name for kind in KINDS} - {kind.name for kind in recorded} == {"lib_present"}  # from /proc
     added = {"exe", "file_type", "wall_ns", "container", "library_name", "family", "version", "build_id"}
-    added |= {"function_name", "success", "peer_address"}  # by the probe itself
+    added |= {"function_name", "success", "peer_address", "algorithm", "origin"}  # by the probe itself
     for kind in recorded:
         layout = spec.records["events"].member(kind.name)
         raw = b"\0" if "strings_size" in layout.names else None
