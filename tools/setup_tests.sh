@@ -14,11 +14,16 @@ packages=(
     # a whole collection of programs, to load each
     libbpf-tools
     # programs that the end-to-end tests watch, and how they are built for another C library
-    openssl ca-certificates curl wget gnutls-bin nodejs git openssh-client jq tmux musl-tools
+    openssl ca-certificates curl wget gnutls-bin nodejs git openssh-client jq tmux musl-tools nginx-light postgresql
     # ... with cryptography inside, a server, and shells whose completions are tried
     age zsh fish
     # programs that speak TLS and SSH to each other, and a second opinion on what they say
-    golang-go default-jre-headless libnss3-tools nginx-light openssh-server dropbear-bin tshark
+    golang-go default-jre-headless openssh-server dropbear-bin tshark
+    # each library of the catalog of functions, and programs that use it
+    libssl-dev libgnutls28-dev libnss3-dev libnss3-tools libgcrypt20-dev gnupg libsodium-dev libmbedtls-dev
+    libwolfssl-dev softhsm2 opensc
+    # calls of io_uring, of which there is no program
+    liburing-dev
 )
 
 unmet() {

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 BTF = "/sys/kernel/btf/vmlinux"
 LOCKDOWN = "/sys/kernel/security/lockdown"
+IO_URING = "/proc/sys/kernel/io_uring_disabled"  # since 6.6
+# There is one of them if the kernel runs 32-bit programs.
+COMPAT = ("/proc/sys/abi/vsyscall32", "/proc/sys/abi/cp15_barrier")
 
 # What is missing if a check fails, by the exit code that it has.
 EXITS = {"capabilities": NoPrivilegeError, "btf": KernelError, "architecture": KernelError}
@@ -60,6 +63,8 @@ def checks() -> list[Check]:
         _seccomp(),
         _pid_namespace(),
         _cgroup(),
+        _io_uring(),
+        _compat(),
     ]
 
 
@@ -131,6 +136,22 @@ def _cgroup() -> Check:
     return Check("cgroup", True, False, f"cgroup2 at {mount}")
 
 
+def _io_uring() -> Check:
+    """Opens through io_uring are no system calls: the probe for opens does not see them."""
+    mode = _read(IO_URING).strip()
+    if mode == "2":
+        return Check("io_uring", True, False, "nobody can use it")
+    remedy = "if nothing needs it: sysctl kernel.io_uring_disabled=2" if mode else ""
+    return Check("io_uring", False, False, "files that are opened through it are not seen", remedy)
+
+
+def _compat() -> Check:
+    """System calls of 32-bit programs have other numbers."""
+    if not any(map(os.path.exists, COMPAT)):
+        return Check("32_bit", True, False, "no 32-bit programs can run")
+    return Check("32_bit", False, False, "files that 32-bit programs open are not seen; libraries that they load are")
+
+
 def _read(path: str) -> str:
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
@@ -146,7 +167,7 @@ def probe_states() -> list[ProbeState]:
         TracerError: none can be tried.
     """
     own = os.getpid()
-    settings = Settings(own_pid=own, pid=own, tree=(own,), pid_ns=pid_namespace())
+    settings = Settings(own_pid=own, pid=own, tree=(own,), pid_ns=pid_namespace(), deep=True)
     with EbpfManager.create(PROBES, settings, Log(WARNINGS, io.StringIO())) as manager:
         try:
             manager.load_programs()

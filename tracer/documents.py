@@ -168,6 +168,19 @@ PROFILE = Document(
             "What was negotiated, as seen on the wire: alike connections together, the worst grade first.",
             members=_CONNECTION,
         ),
+        Member(
+            "algorithms",
+            ARRAY,
+            "Calls that begin to use an algorithm, with ``--deep``; those that are counted most often come first.",
+            members=(
+                Member("function_name", STRING, "Name of the function; null for all others together.", nullable=True),
+                Member("algorithm", STRING, "Name of the algorithm, or null.", nullable=True),
+                Member("origin", STRING, "``application`` or ``library``, or null.", nullable=True),
+                Member("library", STRING, "File that the function is in, or null.", nullable=True),
+                Member("count", INTEGER, "How many."),
+                Member("pids", ARRAY, "Who made them.", items=INTEGER),
+            ),
+        ),
     ),
 )
 

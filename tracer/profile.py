@@ -55,6 +55,7 @@ class Profile:
         self._calls: dict[str, int] = {}
         self._handshakes: dict[tuple[Any, ...], Row] = {}
         self._connections = Connections()
+        self._algorithms: dict[tuple[Any, ...], Row] = {}
         self.written = 0
         self.lost = 0
 
@@ -102,6 +103,8 @@ class Profile:
                 self._calls[name] = self._calls.get(name, 0) + 1
         elif kind.name == "tls_handshake" and fields.get("source") != "wire":
             self._handshake(fields)
+        elif kind.name == "api_count":
+            self._count(fields)
         else:
             self._connections.add(event)
 
@@ -203,6 +206,16 @@ class Profile:
         row = self._handshakes.setdefault(key, {**dict(zip(names, key)), "count": 0, "evidence": "initialised"})
         row["count"] += 1
 
+    def _count(self, fields: Fields) -> None:
+        names = ("function_name", "algorithm", "origin", "library")
+        key = tuple(fields.get(name) for name in names)
+        if key not in self._algorithms and len(self._algorithms) >= MAX_ROWS:
+            self.lost += 1
+            return
+        row = self._algorithms.setdefault(key, {**dict(zip(names, key)), "count": 0, "pids": []})
+        row["count"] += fields["count"]
+        _append(row["pids"], fields["pid"])
+
     def document(self) -> Row:
         """The document so far."""
         took_s = time.monotonic() - self._began if self._live else (self._last_ns - self._first_ns) / 1e9
@@ -229,6 +242,7 @@ class Profile:
             "processes": processes,
             "tls_handshakes": list(self._handshakes.values()),
             "connections": self._connections.rows(),
+            "algorithms": sorted(self._algorithms.values(), key=lambda row: -row["count"]),
         }
 
 

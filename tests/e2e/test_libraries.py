@@ -33,7 +33,7 @@ TLS = ("openssl", "gnutls", "mbedtls", "wolfssl")
 NOT_CALLED = {
     OPENSSL: (
         r"FIPS_mode_set|SSL_CTX_load_verify_(file|dir|store)|SSL_set_(cipher_list|ciphersuites)|SSL_do_handshake|"
-        r"SSL_(CTX_)?use_(RSA)?PrivateKey_file|SSL_use_certificate(_chain)?_file"
+        r"SSL_use_(RSA)?PrivateKey_file|SSL_CTX_use_RSAPrivateKey_file|SSL_use_certificate(_chain)?_file"
     ),
     GNUTLS: (r"gnutls_priority_init2|gnutls_certificate_set_(x509_key_file2|x509_simple_pkcs12_file|rawpk_key_file)"),
     WOLFSSL: (
@@ -158,3 +158,89 @@ def test_library_rows_are_what_the_program_says(programs, name, family):
     said = [call for call in read_said(text).calls if not call[1].startswith("gcry_md_")]
     assert calls_of(events, program) == said
     assert {function for _, function, _ in said} == reported(family)
+
+
+@pytest.fixture
+def server(pair):
+    """`openssl s_server` on a port of its own."""
+    command = [require_tool("openssl"), "s_server", "-accept", "127.0.0.1:0", "-cert", pair[0], "-key", pair[1], "-www"]
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        try:
+            yield next(int(port[1]) for line in process.stdout if (port := re.search(r"ACCEPT .*:(\d+)", line)))
+        finally:
+            process.kill()
+
+
+def test_nss_rows_are_what_the_program_says(programs, server, tmp_path):
+    """A database by all its ways, and a handshake with a certificate that is taken, and one that is not."""
+    program = programs("nss")
+    subprocess.run(
+        [require_tool("certutil"), "-N", "-d", f"sql:{tmp_path}", "--empty-password"], check=True, timeout=DEADLINE_S
+    )
+    texts, events = watch(*([program, f"sql:{tmp_path}", str(server), good] for good in "10"))
+    said = [read_said(text) for text in texts]
+    pids = {pid for each in said for pid, *_ in each.calls}
+    calls = calls_of([event for event in events if event["pid"] in pids], program)
+    assert calls == [call for each in said for call in each.calls]
+    assert {function for _, function, _ in calls} == reported(NSS)
+    handshakes = [event for event in of_kind(events, "tls_handshake") if event["pid"] in pids]
+    names = ("pid", "role", "success", "certificate", "cipher_list")
+    assert [tuple(event[name] for name in names) for event in handshakes] == [
+        each for one in said for each in one.handshakes
+    ]
+    assert {(event["peer_address"], event["peer_port"]) for event in handshakes} == {("127.0.0.1", server)}
+
+
+def test_gpg_encrypts_with_what_it_says(tmp_path):
+    """Libgcrypt in a real program: `gpg --list-packets` tells the cipher by the number that OpenPGP has for it."""
+    gpg = require_tool("gpg")
+    home, secret, locked = tmp_path / "home", tmp_path / "secret", tmp_path / "locked"
+    home.mkdir(mode=0o700)
+    secret.write_text("secret")
+    base = [gpg, "--homedir", str(home), "--batch", "--pinentry-mode", "loopback", "--passphrase", "x"]
+    encrypt = [*base, "--symmetric", "--cipher-algo", "CAMELLIA256", "--output", str(locked), str(secret)]
+    try:
+        _, events = watch(encrypt)
+    finally:
+        # the agent that gpg started for this directory
+        subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "all"], check=False, timeout=DEADLINE_S)
+    packets = subprocess.run([*base, "--list-packets", str(locked)], capture_output=True, text=True, check=False).stdout
+    assert re.search(r"symkey enc packet: version 4, cipher 13,", packets)
+    used = [(event["function_name"], event["argument"]) for event in of_kind(events, "api_call")
+            if event["exe"] == os.path.realpath(gpg) and not event["internal"]]  # fmt: skip
+    assert ("gcry_cipher_open", "CAMELLIA256") in used
+    assert ("gcry_kdf_derive", "ITERSALTED_S2K") in used
+
+
+def test_pkcs11_mechanisms_are_those_that_the_tool_was_told(tmp_path):
+    """A token in software, by a program that loads it as a plug-in."""
+    tool, softhsm = require_tool("pkcs11-tool"), require_tool("softhsm2-util")
+    module = next(path for path in ("/usr/lib/softhsm/libsofthsm2.so", "/usr/lib64/softhsm/libsofthsm2.so",
+                                    "/usr/lib64/pkcs11/libsofthsm2.so") if os.path.exists(path))  # fmt: skip
+    (tmp_path / "tokens").mkdir()
+    config = tmp_path / "softhsm.conf"
+    config.write_text(f"directories.tokendir = {tmp_path}/tokens\nobjectstore.backend = file\n")
+    options = {"env": {**os.environ, "SOFTHSM2_CONF": str(config)}}
+    init = [softhsm, "--init-token", "--free", "--label", "t", "--pin", "1234", "--so-pin", "1234"]
+    subprocess.run(init, check=True, capture_output=True, timeout=DEADLINE_S, **options)
+    data = tmp_path / "data"
+    data.write_bytes(bytes(32))
+    base = [tool, "--module", module, "--login", "--pin", "1234", "--token-label", "t"]
+    vector = "0" * 32
+    asked = {
+        "--keypairgen --key-type EC:prime256v1 --id 01": ("C_GenerateKeyPair", "EC_KEY_PAIR_GEN"),
+        f"--sign --mechanism ECDSA --id 01 -i {data} -o {tmp_path}/signed": ("C_SignInit", "ECDSA"),
+        f"--verify --mechanism ECDSA --id 01 -i {data} --signature-file {tmp_path}/signed": ("C_VerifyInit", "ECDSA"),
+        f"--hash --mechanism SHA256 -i {data} -o /dev/null": ("C_DigestInit", "SHA256"),
+        "--keygen --key-type AES:32 --id 02": ("C_GenerateKey", "AES_KEY_GEN"),
+        f"--encrypt --mechanism AES-CBC-PAD --iv {vector} --id 02 -i {data} -o {tmp_path}/locked": (
+            "C_EncryptInit", "AES_CBC_PAD"),
+        f"--decrypt --mechanism AES-CBC-PAD --iv {vector} --id 02 -i {tmp_path}/locked -o /dev/null": (
+            "C_DecryptInit", "AES_CBC_PAD"),
+    }  # fmt: skip
+    _, events = watch(*([*base, *words.split()] for words in asked), stderr=subprocess.DEVNULL, **options)
+    mechanisms = [(event["function_name"], event["argument"]) for event in of_kind(events, "api_call")
+                  if event["process"] == "pkcs11-tool" and event["function_name"].startswith("C_")]  # fmt: skip
+    assert mechanisms == list(asked.values())

@@ -73,11 +73,12 @@ _OPENSSL = [
     *_rows(
         OPENSSL,
         "EVP_PKEY_sign EVP_PKEY_verify EVP_PKEY_derive EVP_PKEY_encrypt EVP_PKEY_decrypt EVP_PKEY_encapsulate"
-        " EVP_PKEY_decapsulate EVP_PKEY_keygen EVP_PKEY_generate",
+        " EVP_PKEY_decapsulate EVP_PKEY_keygen",
         "key_context",
         1,
         **_KEYS,
     ),
+    *_rows(OPENSSL, "EVP_PKEY_generate", "key_context", 1, outer="EVP_PKEY_keygen", **_KEYS),
     *_named(
         OPENSSL,
         {

@@ -9,7 +9,7 @@ there is no room for at all is lost, and told as that.
 
 from __future__ import annotations
 
-import struct
+import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pybpfload
@@ -77,7 +77,7 @@ def ask(context: Context) -> None:
     program = context.obj.programs["on_ask"]
     try:
         for process in list(context.obj.maps["counted"]):
-            program.run(ctx=struct.pack("=QQ", process["pid"], process["start_time"]))
+            program.run(ctx=b"".join(process[name].to_bytes(8, sys.byteorder) for name in ("pid", "start_time")))
     except BpfError as error:
         log = context.log.warning
         log(f"probe api_count: the counts of processes that still run are lost: {error}")

@@ -75,6 +75,14 @@ def api_call(text="HIGH", **fields):
     return Event(KIND_BY_NAME["api_call"], {**COMMON, **own, **fields})
 
 
+def api_count(**fields):
+    """As decode makes it from a record, and the probe adds to it."""
+    own = {"function_name": "EVP_CipherInit_ex", "library": "/usr/lib/libcrypto.so.3", "function": 1, "number": 901,
+           "name": "", "algorithm": "AES-256-GCM", "count": 7, "caller": "/usr/bin/cat", "internal": 0,
+           "origin": "application"}  # fmt: skip
+    return Event(KIND_BY_NAME["api_count"], {**COMMON, **own, **fields})
+
+
 def tls_handshake(**fields):
     """As decode makes it from a record, and the probe adds to it."""
     own = {"role": "client", "success": True, "returned": 1, "calls": 2, "peer_address": "::1", "peer_port": 443,

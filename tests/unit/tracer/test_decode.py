@@ -209,8 +209,8 @@ def test_decoder_knows_every_kind_and_its_columns(spec, decoder):
         "version",
         "build_id",
     }
-    added |= {"function_name", "success", "peer_address"}  # by the probe itself
-    added |= {column.field for column in WIRE_TLS} | {"interface", "algorithm", "type"}
+    added |= {"function_name", "success", "peer_address", "algorithm", "origin"}  # by the probe itself
+    added |= {column.field for column in WIRE_TLS} | {"interface", "type"}
     for kind in recorded:
         layout = spec.records["events"].member(kind.name)
         raw = b"\0" if "strings_size" in layout.names else None
