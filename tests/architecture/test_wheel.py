@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import json
 import os
 import re
@@ -84,14 +83,15 @@ def interpreters():
 @pytest.mark.parametrize("python", interpreters())
 def test_wheel_installs_and_runs_in_a_clean_environment(wheel, python, tmp_path):
     """As pipx and uv do it, with each Python: the command, the documents beside it, and a look at this host."""
-    run([python, "-m", "venv", str(tmp_path / "clean")])
+    run([python, "-m", "venv", "--without-pip", str(tmp_path / "clean")])
     binaries = tmp_path / "clean" / "bin"
-    run([str(binaries / "python"), "-m", "pip", "install", "--quiet", str(wheel)], cwd=tmp_path)
+    pip = [sys.executable, "-m", "pip", "--python", str(binaries / "python"), "install", "--quiet"]
+    run([*pip, str(wheel)], cwd=tmp_path)
     environment = {"PATH": os.defpath, "HOME": str(tmp_path)}
-    command = str(binaries / "crypto-tracer")
-    assert run([command, "--version"], env=environment, cwd=tmp_path).stdout.startswith("crypto-tracer ")
+    program = str(binaries / "crypto-tracer")
+    assert run([program, "--version"], env=environment, cwd=tmp_path).stdout.startswith("crypto-tracer ")
     assert (tmp_path / "clean/share/man/man1/crypto-tracer.1").exists()
-    looked = run([command, "snapshot", "-p", str(os.getpid()), "-f", "json-stream"], env=environment, cwd=tmp_path)
+    looked = run([program, "snapshot", "-p", str(os.getpid()), "-f", "json-stream"], env=environment, cwd=tmp_path)
     assert json.loads(looked.stdout)["summary"]["processes_hidden"] == 0
     if gates.why_no_kernel_tests() is None:
         found = subprocess.run(
