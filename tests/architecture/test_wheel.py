@@ -72,7 +72,7 @@ def interpreters():
     found = {}
     for path in (
         *Path.home().glob(".pyenv/versions/3.*/bin/python3"),
-        *map(Path, glob.glob("/usr/bin/python3.*[0-9]")),
+        *Path("/usr/bin").glob("python3.*[0-9]"),
     ):
         version = re.search(r"3\.(\d+)", str(path))
         if version and 9 <= int(version[1]) <= 13:
@@ -95,6 +95,6 @@ def test_wheel_installs_and_runs_in_a_clean_environment(wheel, python, tmp_path)
     assert json.loads(looked.stdout)["summary"]["processes_hidden"] == 0
     if gates.why_no_kernel_tests() is None:
         found = subprocess.run(
-            [command, "doctor", "-f", "json-stream"], env=environment, capture_output=True, check=False
+            [program, "doctor", "-f", "json-stream"], env=environment, capture_output=True, check=False
         )
         assert {probe["reason"] for probe in json.loads(found.stdout)["probes"]} == {None}
