@@ -63,6 +63,17 @@ zipapp: $(ZIPAPP) ## build dist/crypto-tracer.pyz, the single-file program
 $(ZIPAPP): $(STAMP) $(SOURCES) tools/build_zipapp.py
 	@$(IN_VENV) tools/build_zipapp.py --output $@
 
+.PHONY: image
+image: $(STAMP) ## build the image with podman, without a network but for its base
+	@$(IN_VENV) -m pip download --quiet --no-deps --dest build/wheelhouse --requirement requirements-zipapp.txt
+	podman build --timestamp "$$(git log -1 --format=%ct)" --tag crypto-tracer .
+
+.PHONY: release
+release: $(STAMP)-dev ## build all of a release into dist/release (ARGS="--no-image --key FILE")
+	@tools/setup_venv.sh $(VENV)-release $(PYTHON) requirements-dev.txt
+	@$(VENV)-release/bin/python -m pip install --quiet --requirement requirements-release.txt
+	@$(VENV)-release/bin/python tools/release.py $(ARGS)
+
 .PHONY: bench
 bench: $(ZIPAPP) ## measure start, stop, memory and decoding, beside other tools where installed
 	@$(AS_ROOT) $(IN_VENV) -m bench $(ARGS)

@@ -51,7 +51,7 @@ UNIX = 3
 
 @dataclass(frozen=True)
 class Vendored:
-    """A distribution that goes into the archive, less the modules that nothing of ours can reach."""
+    """A distribution that goes into the archive, less the modules and folders that nothing of ours can reach."""
 
     distribution: str
     package: str
@@ -59,7 +59,24 @@ class Vendored:
 
 
 VENDORED = (
-    Vendored("pyelftools", "elftools"),
+    # Of pyelftools, the header of a file is all that is used; the rest is about debug information.
+    Vendored(
+        "pyelftools",
+        "elftools",
+        (
+            "dwarf/",
+            "ehabi/",
+            "elf/descriptions.py",
+            "elf/dynamic.py",
+            "elf/elffile.py",
+            "elf/gnuversions.py",
+            "elf/hash.py",
+            "elf/notes.py",
+            "elf/relocation.py",
+            "elf/sections.py",
+            "elf/segments.py",
+        ),
+    ),
     # What needs Pygments or markdown-it (neither is carried along), what runs on Windows only, and demos.
     Vendored(
         "rich",
@@ -216,10 +233,11 @@ def vendored_files(vendored: Vendored) -> tuple[dict[str, bytes], dict[str, byte
         raise BuildError(
             f"{vendored.distribution} is not installed for {sys.executable}; requirements-zipapp.txt pins it"
         ) from None
-    check_oldest_python(vendored.distribution, distribution.version, distribution.metadata["Requires-Python"])
+    check_oldest_python(vendored.distribution, distribution.version, distribution.metadata.get("Requires-Python"))
     base = Path(str(distribution.locate_file("")))
-    left_out = {f"{vendored.package}/{name}" for name in vendored.leave_out}
-    sources = {name: text for name, text in python_files(base, vendored.package).items() if name not in left_out}
+    left_out = tuple(f"{vendored.package}/{name}" for name in vendored.leave_out)
+    found = python_files(base, vendored.package)
+    sources = {name: text for name, text in found.items() if not name.startswith(left_out)}
     folder = f"licenses/{vendored.distribution}-{distribution.version}"
     licences = {
         f"{folder}/{file.name}": file.read_binary()

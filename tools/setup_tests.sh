@@ -13,6 +13,8 @@ packages=(
     libelf-dev zlib1g-dev kmod zstd lz4
     # a whole collection of programs, to load each
     libbpf-tools
+    # who scrapes our metrics, judges our unit, and makes containers without a registry
+    prometheus systemd mmdebstrap
     # programs that the end-to-end tests watch, and how they are built for another C library
     openssl ca-certificates curl wget gnutls-bin nodejs git openssh-client jq tmux musl-tools nginx-light postgresql
     # ... with cryptography inside, a server, and shells whose completions are tried

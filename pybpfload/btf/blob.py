@@ -127,6 +127,7 @@ class Btf:
         self._sizes: dict[int, int] = {}
         self.layouts: dict[int, Any] = {}  # codecs of structs and arrays by type id: filled by codec_of()
         self.layout_work = 0  # members that these have
+        self._essential: dict[str, list[int]] = {}
         self._flavours: dict[str, list[int]] | None = None
 
     def __repr__(self) -> str:
@@ -344,6 +345,12 @@ class Btf:
 
     def essential_ids(self, name: str) -> list[int]:
         """The ids of this blob's own types whose name without its flavour is `name`."""
+        known = self._essential.get(name)
+        if known is None:
+            known = self._essential[name] = self._find_essential(name)
+        return known
+
+    def _find_essential(self, name: str) -> list[int]:
         if self._flavours is None:
             self._flavours = {}
             data, first, last = self._data, self._str_start, self._str_end

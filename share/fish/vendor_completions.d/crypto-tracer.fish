@@ -86,7 +86,7 @@ complete -c crypto-tracer -n '_shtab_crypto_tracer_using monitor' -l config -xka
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using monitor' -l deep -d 'also count calls of functions that encrypt, hash and sign, by algorithm'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using monitor' -s v -l verbose -d 'tell more on stderr'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using monitor' -s q -l quiet -d 'only warnings and errors on stderr'
-complete -c crypto-tracer -n '_shtab_crypto_tracer_using; and test $_shtab_crypto_tracer_npos -eq 0' -a top -d 'Watch events, processes, files, libraries, handshakes and losses in a table. In it, ? shows the keys.'
+complete -c crypto-tracer -n '_shtab_crypto_tracer_using; and test $_shtab_crypto_tracer_npos -eq 0' -a top -d 'Watch events, processes, files, libraries, handshakes and losses in a table.'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using top' -s p -l pid -x -d 'this process; N,M for several'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using top' -s n -l name -x -d 'part of a thread'"'"'s name; or '"'"'*'"'"' and '"'"'?'"'"' for the whole name'
 complete -c crypto-tracer -n '_shtab_crypto_tracer_using top' -s l -l library -x -d 'part of a library'"'"'s path, or a pattern: '"'"'libssl*'"'"''
