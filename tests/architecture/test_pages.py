@@ -12,6 +12,8 @@ from tracer import config
 from tracer.catalog import filetypes, libraries
 from tracer.cli import build_parser, complete
 from tracer.commands import COMMANDS, load_command
+from tracer.documents import DOCUMENTS
+from tracer.model import KIND_BY_NAME
 from tracer.options import OPTIONS
 from tracer.sinks import SINKS
 
@@ -87,6 +89,22 @@ def test_configuration_of_the_page_is_read(tmp_path):
             table.update(before)
         filetypes.DIRECTORIES = kept[2]
         libraries.find_library.cache_clear()
+
+
+def test_what_the_c_tool_had_is_still_there():
+    """Each command, option, format, event and member that the page for its users names."""
+    page = (ROOT / "docs" / "from-the-c-tool.md").read_text()
+    rows = dict(re.findall(r"^\| ([a-z ]+) \| (`.+) \|$", page.partition("## What behaves")[0], re.MULTILINE))
+    named = {title: set(" ".join(re.findall(r"`([^`]+)`", text)).split()) for title, text in rows.items()}
+    assert named["commands"] <= {name for name, _ in COMMANDS}
+    own = {flag for option in OPTIONS.values() for flag in option.flags} | {"-h", "--help", "-V", "--version"}
+    assert named["options"] <= own
+    assert named["formats"] == set(SINKS)
+    assert named["events"] <= set(KIND_BY_NAME)
+    members = {member.name for document in DOCUMENTS for member in document.members}
+    assert named["documents"] <= members
+    new = set(re.findall(r"`(--[a-z-]+)", page))
+    assert new <= own
 
 
 def test_formats_of_the_page_are_all():
