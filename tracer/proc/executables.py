@@ -7,6 +7,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
+from tracer.catalog.libraries import MEMFD
 from tracer.proc.static import StaticCrypto, find_static
 
 if TYPE_CHECKING:
@@ -52,7 +53,9 @@ class Executables:
 
     def _search(self, pid: int, mapping: Mapping) -> list[StaticCrypto]:
         device = f"{mapping.device[0]}:{mapping.device[1]}"
-        if self._left <= 0 or not self._files.is_quick(pid, device):
+        # A file in memory is on a file system that nobody has mounted.
+        quick = mapping.path.startswith("/" + MEMFD) or self._files.is_quick(pid, device)
+        if self._left <= 0 or not quick:
             self.skipped += 1
             return []
         try:

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.gates import require_tool
+from tests.support.workloads import wait_until
 from tracer.proc import static
 from tracer.proc.executables import Executables
 from tracer.proc.libfile import LibraryFiles
@@ -196,3 +197,18 @@ def test_executable_of_a_process_is_searched_once_and_within_the_budget():
     assert poor.inside(pid, exe, mappings) == poor.inside(pid, exe, mappings) == []
     assert (rich.skipped, poor.skipped) == (0, 1)
     assert rich.inside(pid, "/no/such/program", mappings) == []
+
+
+def test_executable_in_memory_is_searched():
+    """It is on no file system that anybody has mounted."""
+    fd = os.memfd_create("ct-age")
+    os.write(fd, Path(require_tool("age")).read_bytes())
+    with subprocess.Popen([f"/proc/self/fd/{fd}", "--decrypt"], stdin=subprocess.PIPE, pass_fds=[fd]) as process:
+        os.close(fd)
+        # exec() is over for Popen before all is mapped.
+        mappings = wait_until(lambda: executable_mappings(process.pid), "the program")
+        exe = os.readlink(f"/proc/{process.pid}/exe").removesuffix(" (deleted)")
+        found = Executables(LibraryFiles()).inside(process.pid, exe, mappings)
+        process.kill()
+    assert exe.startswith("/memfd:ct-age")
+    assert [row.name for row in found] == ["Go"]
