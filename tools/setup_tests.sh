@@ -15,6 +15,8 @@ packages=(
     libbpf-tools
     # programs that the end-to-end tests watch, and how they are built for another C library
     openssl ca-certificates curl wget gnutls-bin nodejs git openssh-client jq tmux musl-tools
+    # programs that speak TLS and SSH to each other, and a second opinion on what they say
+    golang-go default-jre-headless libnss3-tools nginx-light openssh-server dropbear-bin tshark
 )
 
 unmet() {

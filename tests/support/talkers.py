@@ -19,6 +19,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Callable
 
@@ -39,8 +40,10 @@ def group(name: str) -> str:
 
 
 def has(*programs: str) -> bool:
-    """Whether all of them are there."""
-    return all(map(find, programs))
+    """Whether all of them are there; ``python:x`` is a module."""
+    modules = [each[len("python:") :] for each in programs if each.startswith("python:")]
+    others = [each for each in programs if not each.startswith("python:")]
+    return all(map(find_spec, modules)) and all(map(find, others))
 
 
 @cache

@@ -106,6 +106,7 @@ class Tracer:
         prefix: what comes before the interpreter: `("setpriv", ...)`.
         program: how to run it; the checkout if none is given.
         stdout: as for Popen; a file of its own if none is given, which `events()` reads.
+        command: another one than `monitor`.
     """
 
     def __init__(
@@ -114,10 +115,11 @@ class Tracer:
         prefix: Sequence[str] = (),
         program: Sequence[str] = (sys.executable, "-m", "tracer"),
         stdout: Any = None,
+        command: str = "monitor",
     ) -> None:
         self._out = tempfile.TemporaryFile() if stdout is None else None  # noqa: SIM115  close() closes it
         self.process = subprocess.Popen(
-            [*prefix, *program, "monitor", *arguments],
+            [*prefix, *program, command, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=stdout if self._out is None else self._out,
             stderr=subprocess.PIPE,
