@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tracer.loaded import ProbeState
 
 BTF = "/sys/kernel/btf/vmlinux"
+TRACEFS = ("/sys/kernel/tracing", "/sys/kernel/debug/tracing")
 LOCKDOWN = "/sys/kernel/security/lockdown"
 IO_URING = "/proc/sys/kernel/io_uring_disabled"  # since 6.6
 # There is one of them if the kernel runs 32-bit programs.
@@ -61,6 +62,8 @@ def checks() -> list[Check]:
         _btf(),
         _lockdown(),
         _seccomp(),
+        _sysctl(),
+        _tracefs(),
         _pid_namespace(),
         _cgroup(),
         _io_uring(),
@@ -116,8 +119,26 @@ def _seccomp() -> Check:
     rows = [line.split() for line in _read("/proc/self/status").splitlines() if line.startswith("Seccomp:")]
     mode = rows[0][1] if rows else "0"
     if mode != "0":
-        return Check("seccomp", False, False, f"mode {mode}", "if probes are off: let the filter allow bpf(2)")
+        remedy = (
+            "if probes are off: let the filter allow bpf(2), as Docker 23, containerd 1.6 and podman 5 do with CAP_BPF"
+        )
+        return Check("seccomp", False, False, f"mode {mode}", remedy)
     return Check("seccomp", True, False, "no filter")
+
+
+def _sysctl() -> Check:
+    found = _read("/proc/sys/kernel/unprivileged_bpf_disabled").strip() or "unknown"
+    return Check("sysctl", True, False, f"kernel.unprivileged_bpf_disabled = {found}: with CAP_BPF it does not matter")
+
+
+def _tracefs() -> Check:
+    path = next((path for path in TRACEFS if os.path.exists(f"{path}/uprobe_events")), "")
+    if not path:
+        remedy = "kernels before 6.6 may need it: mount -t tracefs tracefs /sys/kernel/tracing"
+        return Check("tracefs", False, False, "not mounted, or not to be read", remedy)
+    if os.statvfs(path).f_flag & os.ST_RDONLY:
+        return Check("tracefs", False, False, f"{path}: read-only", "kernels before 6.6 may write to it: mount it rw")
+    return Check("tracefs", True, False, path)
 
 
 def _pid_namespace() -> Check:
