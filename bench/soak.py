@@ -11,7 +11,6 @@ The end says how many events were written and lost.
 from __future__ import annotations
 
 import argparse
-import signal
 import subprocess
 import sys
 import tempfile
@@ -77,7 +76,7 @@ def main() -> int:
                 )
                 sys.stdout.flush()
             programs.stdin.close()
-            tracer.send_signal(signal.SIGINT)
+            tracer.terminate()
             print(tracer.communicate(timeout=DEADLINE_S)[1].strip())
     return 0
 
