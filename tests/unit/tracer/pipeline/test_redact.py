@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -254,3 +256,34 @@ def test_redact_stage_leaves_a_path_that_is_not_known():
     stage = redact({"file_open": (("path", "path"), ("file_path", "path"))})
     fields = stage(events.file_open("/home/alice/x.pem", file_path=None, exe=None)).fields
     assert (fields["path"], fields["file_path"]) == ("/home/USER/x.pem", None)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "a",
+        "-",
+        ".",
+        "/",
+        "x-",
+        "a.",
+        "token",
+        "password",
+        "x-key",
+        "-u ",
+        "a@",
+        "h:/",
+        "h://",
+        "eyJ",
+        "/var/mail/",
+        "~a",
+    ],
+)
+def test_long_hostile_text_is_no_way_to_hold_the_tracer_up(part):
+    """Forty thousand characters: what takes the square of that takes minutes."""
+    text = (part * 40_000)[:40_000]
+    began = time.process_time()
+    redact_arguments(("ssh", text, f"{text}=", f"--{text}"))
+    redact_path(f"/home/{text}")
+    redact_path(f"{text}=x")
+    assert time.process_time() - began < 5
