@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import Counter, deque
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from tracer import objects
 from tracer.errors import KernelError, LoadError, NoPrivilegeError, TracerError
 
 if TYPE_CHECKING:
-    from pybpfload import Link, ObjectSpec
+    from pybpfload import Link, Map, ObjectSpec
     from tracer.model import Event
     from tracer.probes import Probe
     from tracer.probes.base import Context
@@ -187,3 +188,21 @@ def close_links(loaded: Sequence[Loaded]) -> None:
         worker.join()
     for each in loaded:
         each.links.clear()
+
+
+def fill_cgroup(cgroups: Map, directory: str) -> None:
+    """Let programs know the control group that the user named.
+
+    Raises:
+        TracerError: it is none.
+    """
+    try:
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            cgroups[0] = fd
+        finally:
+            os.close(fd)
+    except (BpfError, OSError) as error:
+        raise TracerError(
+            f"cgroup {directory}: {error}", hint="name a directory below a mount of cgroup2: findmnt -t cgroup2"
+        ) from error

@@ -18,7 +18,6 @@ What holds at any time:
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Iterable, Sequence
@@ -32,7 +31,17 @@ from tracer.accounting import Stats, describe_losses, read_kinds, skipped_calls
 from tracer.clock import BootClock
 from tracer.decode import KIND_ENUM, KIND_PREFIX, Decoder
 from tracer.errors import KernelError, LoadError, NoPrivilegeError, TracerError
-from tracer.loaded import TRACED, Loaded, ProbeState, Skipped, close_links, read_spec, states_of, why_none
+from tracer.loaded import (
+    TRACED,
+    Loaded,
+    ProbeState,
+    Skipped,
+    close_links,
+    fill_cgroup,
+    read_spec,
+    states_of,
+    why_none,
+)
 from tracer.log import Log
 from tracer.probes.base import Context
 from tracer.proc import capabilities
@@ -165,19 +174,7 @@ class EbpfManager:
         if self._decoder is None:
             raise why_none(self.skipped, "load")
         if self._settings.cgroup:
-            self._fill_cgroup(self._settings.cgroup)
-
-    def _fill_cgroup(self, directory: str) -> None:
-        try:
-            fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                self._shared[CGROUPS][0] = fd
-            finally:
-                os.close(fd)
-        except (BpfError, OSError) as error:
-            raise TracerError(
-                f"cgroup {directory}: {error}", hint="name a directory below a mount of cgroup2: findmnt -t cgroup2"
-            ) from error
+            fill_cgroup(self._shared[CGROUPS], self._settings.cgroup)
 
     def _load(self, probe: Probe) -> None:
         spec = read_spec(probe, self._settings)

@@ -20,15 +20,12 @@ a field of the event: one of the record as the C struct names it, or one that a 
 
 from __future__ import annotations
 
-import errno
-import signal
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from tracer.clock import utc_text
 from tracer.column import ARRAY, BOOLEAN, INTEGER, STRING, Column
 from tracer.handshakes import WIRE_SSH, WIRE_TLS
-from tracer.known import Known
+from tracer.texts import command_line, errno_names, known, octal, signal_name
 
 __all__ = [
     "ARRAY",
@@ -41,10 +38,7 @@ __all__ = [
     "Event",
     "EventKind",
     "Fields",
-    "command_line",
     "complete",
-    "errno_name",
-    "signal_name",
 ]
 
 Fields = dict[str, Any]
@@ -94,53 +88,6 @@ class Event:
 
     def __repr__(self) -> str:
         return f"Event({self.kind.name}, {self.fields!r})"
-
-
-def errno_name(number: int) -> str | None:
-    """``ENOENT`` for 2, None for 0, and the number as text if it has no name here."""
-    return errno.errorcode.get(number, str(number)) if number else None
-
-
-_errno_names = Known(errno_name).__getitem__
-
-
-@lru_cache(maxsize=128)
-def signal_name(number: int) -> str | None:
-    """``SIGTERM`` for 15, ``SIGRTMIN+2`` for 36, None for 0."""
-    if not number:
-        return None
-    lowest, highest = int(signal.SIGRTMIN), int(signal.SIGRTMAX)
-    if lowest < number < highest:
-        return f"SIGRTMIN+{number - lowest}"
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"SIG{number}"
-
-
-def quote(argument: str) -> str:
-    """One argument so that a shell reads it back; most need no quotes."""
-    if argument and not any(c in _SPECIAL or c.isspace() for c in argument):
-        return argument
-    return "'" + argument.replace("'", "'\"'\"'") + "'"
-
-
-_SPECIAL = frozenset("'\"\\$`")
-
-
-def command_line(arguments: tuple[str, ...]) -> str:
-    """The arguments in one line; `shlex.split` gives them back."""
-    return " ".join(map(quote, arguments))
-
-
-def octal(mode: int) -> str | None:
-    """The permissions of a file as ls(1) counts them: ``0600``."""
-    return f"{mode & 0o7777:04o}" if mode else None
-
-
-def known(value: Any) -> Any:
-    """The value, or None for 0 and ""."""
-    return value or None
 
 
 COMMON = (
@@ -211,7 +158,7 @@ KINDS = (
                 STRING,
                 "Name of the errno, null if it was opened.",
                 "result",
-                _errno_names,
+                errno_names,
                 nullable=True,
             ),
             Column(
@@ -356,7 +303,7 @@ KINDS = (
             ),
             Column("version", STRING, "Version of TLS; null for AF_ALG.", nullable=True),
             Column("result", INTEGER, "0 if the kernel took it, else the errno."),
-            Column("error", STRING, "Name of the errno, or null.", "result", _errno_names, nullable=True),
+            Column("error", STRING, "Name of the errno, or null.", "result", errno_names, nullable=True),
             *PLACE,
             evidence("initialised"),
         ),

@@ -14,10 +14,10 @@ from tracer.clock import utc_text
 from tracer.connections import Connections, connection_text
 from tracer.documents import VERSION
 from tracer.errors import TracerError
-from tracer.model import command_line, errno_name, signal_name
 from tracer.pipeline.redact import redact_arguments, text_redactor
 from tracer.proc import facts
 from tracer.sinks.document import write_document
+from tracer.texts import command_line, errno_name, signal_name
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -283,8 +283,6 @@ class Btf:
         found = self.type(type_id)
         return f"{found.kind.name.lower()} {printable(found.name) or '(anonymous)'}"
 
-    # Lookup by name -------------------------------------------------------------------------------
-
     def ids(self, name: str) -> list[int]:
         """The ids of all types of that name, in order; the base's first."""
         found = self.base.ids(name) if self.base else []
@@ -345,10 +343,8 @@ class Btf:
 
     def essential_ids(self, name: str) -> list[int]:
         """The ids of this blob's own types whose name without its flavour is `name`."""
-        known = self._essential.get(name)
-        if known is None:
-            known = self._essential[name] = self._find_essential(name)
-        return known
+        found = self._essential.get(name)
+        return self._essential.setdefault(name, self._find_essential(name)) if found is None else found
 
     def _find_essential(self, name: str) -> list[int]:
         if self._flavours is None:

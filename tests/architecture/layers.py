@@ -77,6 +77,7 @@ APPLICATION_LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
             "tracer.connections",
             "tracer.handshakes",
             "tracer.model",
+            "tracer.texts",
             "tracer.documents",
             "tracer.schema",
             "tracer.catalog",

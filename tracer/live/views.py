@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 from tracer.live.badges import GRADES, Badge, badge
 from tracer.live.state import PIDS, Losses, peer_of
-from tracer.model import COMMON, PLACE, command_line, errno_name, signal_name
+from tracer.model import COMMON, PLACE
 from tracer.sinks.values import event_values
+from tracer.texts import command_line, errno_name, signal_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -49,7 +49,7 @@ def test_handshakes_that_somebody_makes_up_do_not_fill_the_memory():
     """Suites come from the network: beyond a number of combinations they are all the same, and none is lost."""
     metrics = made()
     for number in range(MAX_HANDSHAKES + 50):
-        metrics.count(events.tls_handshake(version="TLS 1.3", suite=f"suite {number}", group="X25519"))
+        metrics.count(events.tls_handshake(source="wire", version="TLS 1.3", suite=f"suite {number}", group="X25519"))
     found = {k: v for k, v in samples(metrics).items() if k.startswith("crypto_tracer_handshakes_total")}
     assert len(found) == MAX_HANDSHAKES + 1
     assert sum(found.values()) == MAX_HANDSHAKES + 50
@@ -59,7 +59,7 @@ def test_handshakes_that_somebody_makes_up_do_not_fill_the_memory():
 def test_labels_are_short_and_printable(value):
     """A label that breaks the line would break all others."""
     metrics = made()
-    metrics.count(events.tls_handshake(version="TLS 1.3", suite=value, group=None))
+    metrics.count(events.tls_handshake(source="wire", version="TLS 1.3", suite=value, group=None))
     line = next(s for s in samples(metrics) if s.startswith("crypto_tracer_handshakes_total"))
     assert line.isascii()
     assert line.isprintable()
@@ -89,7 +89,7 @@ def test_promtool_likes_the_text():
     """Prometheus' own check."""
     metrics = made()
     metrics.attached([state("a")])
-    metrics.count(events.tls_handshake(version="TLS 1.3", suite='\\"', group="X25519"))
+    metrics.count(events.tls_handshake(source="wire", version="TLS 1.3", suite='\\"', group="X25519"))
     promtool = require_tool("promtool")
     text = metrics.text(open_metrics=False)
     done = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, text=True, check=False)

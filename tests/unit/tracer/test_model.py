@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracer import model
+from tracer import model, texts
 
 ARGUMENT = st.text(st.characters(exclude_characters="\0"), max_size=12)
 
@@ -37,7 +37,7 @@ def test_column_is_documented_by_one_sentence(column):
 @pytest.mark.parametrize(("number", "name"), [(0, None), (2, "ENOENT"), (13, "EACCES"), (9999, "9999")])
 def test_errno_name(number, name):
     """Success has no name, an unknown number stays readable."""
-    assert model.errno_name(number) == name
+    assert texts.errno_name(number) == name
 
 
 @pytest.mark.parametrize(
@@ -46,13 +46,13 @@ def test_errno_name(number, name):
 )
 def test_signal_name(number, name):
     """Real-time signals have no names of their own; what the kernel never sends stays readable."""
-    assert model.signal_name(number) == name
+    assert texts.signal_name(number) == name
 
 
 @given(st.lists(ARGUMENT, min_size=1))
 def test_command_line_splits_back_into_its_arguments(arguments):
     """Quoting loses nothing, whatever is in an argument."""
-    assert shlex.split(model.command_line(tuple(arguments))) == arguments
+    assert shlex.split(texts.command_line(tuple(arguments))) == arguments
 
 
 @pytest.mark.parametrize(
@@ -67,4 +67,4 @@ def test_command_line_splits_back_into_its_arguments(arguments):
 )
 def test_command_line_quotes_only_what_needs_it(arguments, line):
     """Plain commands look as in the C tool."""
-    assert model.command_line(arguments) == line
+    assert texts.command_line(arguments) == line

@@ -20,7 +20,8 @@ from tracer.sinks import recording as module
 from tracer.sinks.recording import FRAME, Recording
 from tracer.sinks.values import event_values
 
-EXTRA = {"exe": "/bin/x", "container": None, "file_type": "certificate", "library_name": "libssl", "family": "OpenSSL",
+EXTRA = {"exe": "/bin/x", "container": None, "pod": None, "pod_name": None, "container_name": None,
+         "file_type": "certificate", "library_name": "libssl", "family": "OpenSSL",
          "version": None, "build_id": None}  # fmt: skip
 LETTERS = "BCFDJER"
 

@@ -49,7 +49,8 @@ def piece(source, data, offset=0, flags=ONE, **fields):
     owned = bool(flags & OWNED)
     return {
         "time": 1000, "wall_ns": 5000, "start_time": 7 if owned else 0, "cgroup": 1, "pid": PID[source] if owned else 0,
-        "host_pid": PID[source], "tid": PID[source], "ppid": 1, "uid": 0, "gid": 0, "comm": f"p{PID[source]}", "space": 4026531840, "base": 77,
+        "host_pid": PID[source], "tid": PID[source], "ppid": 1, "uid": 0, "gid": 0, "comm": f"p{PID[source]}",
+        "space": 4026531840, "base": 77,
         "offset": offset, "segment": 0, "protocol": socket.IPPROTO_TCP, "family": socket.AF_INET,
         "from_port": source[1], "to_port": target[1], "from": source[0], "to": target[0], "flags": flags,
         "data": data, **fields,
