@@ -33,6 +33,8 @@ OUTPUT = ROOT / "dist" / "crypto-tracer.pyz"
 SHEBANG = b"#!/usr/bin/env -S python3 -I\n"
 OLDEST_PYTHON = (3, 9)
 OWN_PACKAGES = ("pybpfload", "tracer")
+# The library's own commands: the program has none of them.
+OWN_LEFT_OUT = ("pybpfload/cli/", "pybpfload/__main__.py")
 # Name in the archive and in the checkout. pyelftools contains construct, and its wheel leaves construct's licence out.
 LICENCES = {
     "LICENSE": "LICENSE",
@@ -199,7 +201,8 @@ def own_sources(root: Path) -> dict[str, bytes]:
     for package in OWN_PACKAGES:
         if not (root / package / "__init__.py").exists():
             raise BuildError(f"{root / package}: no such package")
-        sources.update(python_files(root, package))
+        found = python_files(root, package)
+        sources.update((name, text) for name, text in found.items() if not name.startswith(OWN_LEFT_OUT))
     return sources
 
 

@@ -47,8 +47,6 @@ from tracer.probes.base import Context
 from tracer.proc import capabilities
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from pybpfload import BpfObject, Map, RingReader
     from tracer.decode import Private
     from tracer.model import Event
@@ -124,12 +122,7 @@ class EbpfManager:
     def __enter__(self) -> EbpfManager:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.destroy()
 
     # What is on.
