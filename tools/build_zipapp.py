@@ -197,7 +197,7 @@ def build(output: Path, *, pythons: tuple[str, ...] = (sys.executable,), root: P
 
 def own_sources(root: Path) -> dict[str, bytes]:
     """Archive name and text of each module of our packages."""
-    sources = {}
+    sources: dict[str, bytes] = {}
     for package in OWN_PACKAGES:
         if not (root / package / "__init__.py").exists():
             raise BuildError(f"{root / package}: no such package")
