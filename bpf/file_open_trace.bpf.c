@@ -18,14 +18,11 @@
 #include "filter.bpf.h"
 #include "names.bpf.h"
 #include "path.bpf.h"
+#include "registers.bpf.h"
 #include "core_fixes.bpf.h"
 
 #include <bpf/bpf_tracing.h>
 
-/*
- * Number and arguments of the system call that ends. The registers still hold the arguments, but
- * for the one that the result went into (regs[0] on arm64), which we do not need.
- */
 #if defined(__TARGET_ARCH_x86)
 
 /* arch/x86/entry/syscalls/syscall_64.tbl. The numbers of x32 have bit 30 set: not seen here. */
@@ -34,10 +31,6 @@
 #define NR_OPENAT 257
 #define NR_OPEN_BY_HANDLE 304
 #define NR_OPENAT2 437
-#define SYSCALL_NR(regs) ((int)(regs)->orig_ax)
-#define SYSCALL_ARG1(regs) ((regs)->di)
-#define SYSCALL_ARG2(regs) ((regs)->si)
-#define SYSCALL_ARG3(regs) ((regs)->dx)
 
 #elif defined(__TARGET_ARCH_arm64)
 
@@ -45,28 +38,8 @@
 #define NR_OPENAT 56
 #define NR_OPEN_BY_HANDLE 265
 #define NR_OPENAT2 437
-#define SYSCALL_NR(regs) ((regs)->syscallno)
-#define SYSCALL_ARG1(regs) ((regs)->orig_x0)
-#define SYSCALL_ARG2(regs) ((regs)->regs[1])
-#define SYSCALL_ARG3(regs) ((regs)->regs[2])
 
 #endif
-
-/*
- * True in a 32-bit system call, whose numbers mean others (2 is fork() to i386). Both flags hold
- * until the task is back in user mode. Tested late: a foreign call costs a look at its "name" then,
- * but all the others save the test.
- */
-static __always_inline bool is_compat(struct pt_regs *regs)
-{
-#if defined(__TARGET_ARCH_x86)
-	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-
-	return BPF_CORE_READ(task, thread_info.status) & TS_COMPAT;
-#else
-	return regs->pstate & PSR_MODE32_BIT;
-#endif
-}
 
 static __always_inline unsigned long name_address(struct pt_regs *regs, int nr)
 {

@@ -11,6 +11,9 @@
 #include "record.bpf.h"
 #include "filter.bpf.h"
 #include "path.bpf.h"
+#include "registers.bpf.h"
+
+#include <bpf/bpf_tracing.h>
 
 #define AF_ALG 38 /* include/linux/socket.h */
 #define SOL_TLS 282
@@ -21,27 +24,13 @@
 #define ALG_TYPE_AT 2
 #define ALG_NAME_AT 24
 
-struct trace_event_raw_sys_enter {
-	unsigned long args[6];
-} __relocated;
-
-struct trace_event_raw_sys_exit {
-	long ret;
-} __relocated;
-
-/* A call that has not returned. */
-struct ct_asked_kernel {
-	__u64 address;
-	__u32 size;
-	__u32 use;
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 1024);
-	__type(key, __u64);
-	__type(value, struct ct_asked_kernel);
-} asked SEC(".maps");
+#if defined(__TARGET_ARCH_x86)
+#define NR_BIND 49 /* arch/x86/entry/syscalls/syscall_64.tbl */
+#define NR_SETSOCKOPT 54
+#elif defined(__TARGET_ARCH_arm64)
+#define NR_BIND 200 /* include/uapi/asm-generic/unistd.h */
+#define NR_SETSOCKOPT 208
+#endif
 
 static __always_inline __u16 socket_family(int fd)
 {
@@ -54,33 +43,12 @@ static __always_inline __u16 socket_family(int fd)
 	return BPF_CORE_READ(socket, sk, __sk_common.skc_family);
 }
 
-static __always_inline void remember(__u64 address, __u32 size, enum ct_crypto_use use)
-{
-	struct ct_asked_kernel call = {.address = address, .size = size, .use = use};
-	__u64 thread = bpf_get_current_pid_tgid();
-
-	bpf_map_update_elem(&asked, &thread, &call, BPF_ANY);
-}
-
-SEC("tracepoint/syscalls/sys_enter_bind")
-int on_bind(struct trace_event_raw_sys_enter *ctx)
-{
-	if (is_traced(bpf_get_current_pid_tgid() >> 32) && socket_family(ctx->args[0]) == AF_ALG)
-		remember(ctx->args[1], ctx->args[2], CT_AF_ALG);
-	return 0;
-}
-
-SEC("tracepoint/syscalls/sys_enter_setsockopt")
-int on_setsockopt(struct trace_event_raw_sys_enter *ctx)
-{
-	int option = ctx->args[2];
-
-	if ((int)ctx->args[1] != SOL_TLS || (option != TLS_TX && option != TLS_RX))
-		return 0;
-	if (is_traced(bpf_get_current_pid_tgid() >> 32))
-		remember(ctx->args[3], ctx->args[4], option == TLS_TX ? CT_KTLS_SEND : CT_KTLS_RECEIVE);
-	return 0;
-}
+/* What a call was given. */
+struct ct_asked_kernel {
+	__u64 address;
+	__u32 size;
+	__u32 use;
+};
 
 /* Reads what was asked for; false if that cannot be read, or there is too little of it. */
 static __always_inline bool read_asked(struct ct_kernel_crypto *record, const struct ct_asked_kernel *call)
@@ -104,38 +72,44 @@ static __always_inline bool read_asked(struct ct_kernel_crypto *record, const st
 	return true;
 }
 
-static __always_inline int finish(long result)
+SEC("tp_btf/sys_exit")
+int BPF_PROG(on_sys_exit, struct pt_regs *regs, long result)
 {
-	__u64 thread = bpf_get_current_pid_tgid();
-	struct ct_asked_kernel *call = bpf_map_lookup_elem(&asked, &thread);
-	union ct_event *event = scratch_event();
+	int nr = SYSCALL_NR(regs), option = SYSCALL_ARG3(regs);
 	struct ct_kernel_crypto *record;
+	struct ct_asked_kernel call;
+	union ct_event *event;
 
-	if (!call || !event)
+	if (nr == NR_SETSOCKOPT) {
+		if ((int)SYSCALL_ARG2(regs) != SOL_TLS || (option != TLS_TX && option != TLS_RX))
+			return 0;
+		call.address = SYSCALL_ARG4(regs);
+		call.size = SYSCALL_ARG5(regs);
+		call.use = option == TLS_TX ? CT_KTLS_SEND : CT_KTLS_RECEIVE;
+	} else if (nr == NR_BIND) {
+		if (socket_family(SYSCALL_ARG1(regs)) != AF_ALG)
+			return 0;
+		call.address = SYSCALL_ARG2(regs);
+		call.size = option;
+		call.use = CT_AF_ALG;
+	} else {
+		return 0;
+	}
+	if (is_compat(regs) || !is_traced(bpf_get_current_pid_tgid() >> 32))
+		return 0;
+	event = scratch_event();
+	if (!event)
 		return 0;
 	record = &event->kernel_crypto;
-	if (read_asked(record, call)) {
+	if (read_asked(record, &call)) {
 		fill_header((struct ct_header *)record, CT_KERNEL_CRYPTO);
 		record->result = result;
-		record->use = call->use;
+		record->use = call.use;
 		send_record((struct ct_header *)record, sizeof(*record));
 	} else if (result != -EFAULT && result != -EINVAL) {
 		count_unread(CT_KERNEL_CRYPTO);
 	}
-	bpf_map_delete_elem(&asked, &thread);
 	return 0;
-}
-
-SEC("tracepoint/syscalls/sys_exit_bind")
-int on_bind_return(struct trace_event_raw_sys_exit *ctx)
-{
-	return finish(ctx->ret);
-}
-
-SEC("tracepoint/syscalls/sys_exit_setsockopt")
-int on_setsockopt_return(struct trace_event_raw_sys_exit *ctx)
-{
-	return finish(ctx->ret);
 }
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";

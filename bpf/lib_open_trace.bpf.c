@@ -60,7 +60,7 @@ int on_dlopen_return(struct pt_regs *ctx)
 		open->failed = RESULT(ctx) == 0;
 		open->pad = 0;
 		__builtin_memcpy(open->path, *name, sizeof(open->path));
-		bpf_ringbuf_submit(open, 0);
+		bpf_ringbuf_submit(open, BPF_RB_NO_WAKEUP);
 	}
 	bpf_map_delete_elem(&calls, &key);
 	return 0;

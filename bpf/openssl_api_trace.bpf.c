@@ -101,7 +101,7 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long result)
 		return 0;
 	inner = bpf_map_lookup_elem(&shaking, &thread);
 	if (inner && !inner->peer.family)
-		read_peer(&inner->peer, SYSCALL_FD(regs));
+		read_peer(&inner->peer, SYSCALL_ARG1(regs));
 	return 0;
 }
 

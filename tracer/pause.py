@@ -6,12 +6,10 @@ words of a process that will not live long; longer after many, for more will fol
 more than a quarter full at the rate that it sees.
 
 Some records are in a hurry: who maps a library is about to call it, and its functions are to be probed by then. The
-kernel wakes for these (BPF_RB_FORCE_WAKEUP in bpf/include/record.bpf.h). It also wakes for the first record after the
-ring was empty, which is no reason to hurry. Both are told apart by counting: edge-triggered, a wait ends once for
-each wake-up. What came before the pause began is not told apart, and is taken first; it is little, so this is done
-once.
+kernel wakes for these, and for no others (bpf/include/record.bpf.h). Edge-triggered, a wait ends at a wake-up, even one
+that came before it began, and not because there is something in the ring.
 
-A signal ends a pause, too.
+A signal ends a pause, too, and a key.
 """
 
 from __future__ import annotations
@@ -50,10 +48,7 @@ class Pause:
             self._epoll.register(ring_fd, select.EPOLLIN | select.EPOLLET)
         if key_fd >= 0:
             self._epoll.register(key_fd, select.EPOLLIN)
-        self._ring_fd = ring_fd
-        self._key_fd = key_fd
         self._began = time.monotonic()
-        self._looked = False
         self._records, self._filled = 0, 0.0
 
     def __enter__(self) -> Pause:
@@ -79,22 +74,11 @@ class Pause:
         self._filled += filled
         if not all_taken:
             return
-        self._looked = not self._looked and bool(self._epoll.poll(0))
-        if self._looked:
-            return
         now = time.monotonic()
         records, filled, self._records, self._filled = self._records, self._filled, 0, 0.0
         wanted_s = SOON_S if records <= FEW else LATER_S if records <= MANY else LONGEST_S
         # At the rate of those that were taken, which came since the pause before this began.
         room_s = (now - self._began) * FULL / filled if filled else wanted_s
         self._began = now
-        until = now + min(wanted_s, room_s)
-        wakes = 0
-        while (left := until - time.monotonic()) > 0:
-            woken = dict(self._epoll.poll(left))
-            if self._reads in woken:
-                os.read(self._reads, 512)
-                break
-            wakes += self._ring_fd in woken
-            if wakes > 1 or self._key_fd in woken:
-                break
+        if self._reads in dict(self._epoll.poll(min(wanted_s, room_s))):
+            os.read(self._reads, 512)

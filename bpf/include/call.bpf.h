@@ -52,7 +52,7 @@ static __noinline int send_call(struct ct_row *row, struct ct_call *call)
 	if (row->text)
 		bpf_probe_read_user_str(record->text, sizeof(record->text),
 					(const void *)call->text);
-	bpf_ringbuf_submit(record, 0);
+	bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
 	return 0;
 }
 

@@ -173,7 +173,7 @@ static __noinline bool send_count(struct ct_counted *from, struct ct_count_numbe
 			record->internal = key->internal;
 			record->pad = 0;
 			__builtin_memcpy(record->name, key->name, sizeof(record->name));
-			bpf_ringbuf_submit(record, 0);
+			bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
 		}
 		count->sent = now;
 	}

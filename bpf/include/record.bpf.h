@@ -125,12 +125,12 @@ static __always_inline void fill_header(struct ct_header *header, enum ct_kind k
 }
 
 /*
- * Who reads the ring lets records gather, but wants to know of these at once: a library that has just
- * been mapped is about to be called.
+ * Who reads the ring looks every few milliseconds and lets records gather, so nobody is woken for most. It wants to
+ * know of these at once: a library that has just been mapped is about to be called.
  */
 static __always_inline __u64 wakeup(enum ct_kind kind)
 {
-	return kind == CT_PROCESS_EXEC || kind == CT_LIB_LOAD ? BPF_RB_FORCE_WAKEUP : 0;
+	return kind == CT_PROCESS_EXEC || kind == CT_LIB_LOAD ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
 }
 
 /* Sends a record that was built elsewhere, and counts it. */
@@ -143,7 +143,7 @@ static __always_inline void send_record(struct ct_header *header, __u64 size)
 
 /*
  * Room for a record of a fixed size in the ring, counted; NULL if there is none. It has to be filled
- * and given to bpf_ringbuf_submit(): the user's filters come before.
+ * and given to bpf_ringbuf_submit() with BPF_RB_NO_WAKEUP: the user's filters come before.
  */
 static __always_inline void *reserve_record(enum ct_kind kind, __u64 size)
 {

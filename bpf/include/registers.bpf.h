@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0 OR MIT) */
 /*
- * Where functions have their arguments, and system calls theirs.
+ * Where functions have their arguments, and system calls theirs. When a system call ends, the registers still hold its
+ * arguments, but for the one that the result went into (regs[0] on arm64), of which there is a copy.
  */
 #ifndef CT_REGISTERS_BPF_H
 #define CT_REGISTERS_BPF_H
@@ -20,7 +21,11 @@
 
 /* arch/x86/entry/syscalls/syscall_64.tbl: read, write, readv, writev, sendto to recvmsg */
 #define SYSCALL_NR(regs) ((int)(regs)->orig_ax)
-#define SYSCALL_FD(regs) ((regs)->di)
+#define SYSCALL_ARG1(regs) ((regs)->di)
+#define SYSCALL_ARG2(regs) ((regs)->si)
+#define SYSCALL_ARG3(regs) ((regs)->dx)
+#define SYSCALL_ARG4(regs) ((regs)->r10)
+#define SYSCALL_ARG5(regs) ((regs)->r8)
 #define MOVES_DATA(nr)                                                                             \
 	((nr) == 0 || (nr) == 1 || (nr) == 19 || (nr) == 20 || ((nr) >= 44 && (nr) <= 47))
 
@@ -36,11 +41,31 @@
 
 /* include/uapi/asm-generic/unistd.h: read, write, readv, writev, sendto, recvfrom, sendmsg, recvmsg */
 #define SYSCALL_NR(regs) ((regs)->syscallno)
-#define SYSCALL_FD(regs) ((regs)->orig_x0)
+#define SYSCALL_ARG1(regs) ((regs)->orig_x0)
+#define SYSCALL_ARG2(regs) ((regs)->regs[1])
+#define SYSCALL_ARG3(regs) ((regs)->regs[2])
+#define SYSCALL_ARG4(regs) ((regs)->regs[3])
+#define SYSCALL_ARG5(regs) ((regs)->regs[4])
 #define MOVES_DATA(nr)                                                                             \
 	(((nr) >= 63 && (nr) <= 66) || (nr) == 206 || (nr) == 207 || (nr) == 211 || (nr) == 212)
 
 #endif
+
+/*
+ * True in a 32-bit system call, whose numbers mean others (2 is fork() to i386). Both flags hold
+ * until the task is back in user mode. Tested late: a foreign call costs a look at its "name" then,
+ * but all the others save the test.
+ */
+static __always_inline bool is_compat(struct pt_regs *regs)
+{
+#if defined(__TARGET_ARCH_x86)
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+
+	return BPF_CORE_READ(task, thread_info.status) & TS_COMPAT;
+#else
+	return regs->pstate & PSR_MODE32_BIT;
+#endif
+}
 
 /*
  * Arguments 7 and 8: on the stack of x86-64, above the address to return to.

@@ -67,7 +67,7 @@ static __noinline int send_handshake(struct ct_tls *tls, enum ct_outcome outcome
 	bpf_probe_read_kernel(record->cipher_list, sizeof(ct_text), tls->cipher_list);
 	bpf_probe_read_kernel(record->ciphersuites, sizeof(ct_text), tls->ciphersuites);
 	bpf_probe_read_kernel(record->certificate, sizeof(ct_text), tls->certificate);
-	bpf_ringbuf_submit(record, 0);
+	bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
 	return 0;
 }
 

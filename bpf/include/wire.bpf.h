@@ -233,7 +233,7 @@ static __always_inline void fill_ends(struct ct_ends *ends, const struct ct_pack
 		bpf_probe_read_kernel(record->data, room, (const void *)zeros);                    \
 		if (bpf_skb_load_bytes(skb, at, record->data, size))                               \
 			record->data_size = 0;                                                     \
-		bpf_ringbuf_submit(record, 0);                                                     \
+		bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);                                                     \
 		return 0;                                                                          \
 	} while (0)
 

@@ -42,9 +42,9 @@ def test_doctor_without_privilege_says_what_is_missing_and_exits_with_3():
 
 
 def test_doctor_with_capabilities_only_notes_what_is_less():
-    """CAP_BPF and CAP_PERFMON are enough; what is lost without the others is said."""
+    """CAP_BPF and CAP_PERFMON are enough, CAP_NET_ADMIN for the wire; what is lost without the others is said."""
     setpriv = require_tool("setpriv")
-    few = "-all,+bpf,+perfmon"
+    few = "-all,+bpf,+perfmon,+net_admin"
     prefix = (setpriv, f"--bounding-set={few}", f"--inh-caps={few}", f"--ambient-caps={few}")
     found = examined(prefix=prefix)
     assert found["ready"] is True

@@ -27,6 +27,8 @@ NAMES = {
     "on_sched_process_fork",
     "on_dlopen",
     "on_dlopen_return",
+    "on_egress",
+    "on_ingress",
     "on_entry",
     "on_return",
 }
@@ -118,7 +120,7 @@ def test_no_probe_at_all_ends_with_5(tmp_path):
         shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
     objects = tmp_path / "tracer" / "_objects" / architecture()
     objects.mkdir(parents=True)
-    wanted = [probe for probe in PROBES if probe.sends]
+    wanted = [probe for probe in PROBES if probe.sends and probe.name != "api_count"]  # that one is for --deep
     for probe in PROBES:
         (objects / f"{probe.object_name}.bpf.o").write_bytes(b"rubbish")
     done = run("monitor", cwd=tmp_path)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.support.gates import require_tool
-from tests.support.workloads import DEADLINE_S, Tracer, of_kind
+from tests.support.workloads import DEADLINE_S, Tracer, library_handshakes, of_kind
 from tracer.catalog.functions import FUNCTIONS, GCRYPT, GNUTLS, MBEDTLS, NSS, OPENSSL, SODIUM, WOLFSSL
 
 pytestmark = pytest.mark.kernel
@@ -136,7 +136,7 @@ def test_tls_library_rows_are_what_the_program_says(programs, pair, tmp_path, na
         (call for each in said for call in each.calls), key=lambda call: call[0]
     )
     assert {function for _, function, _ in calls} == reported(family)
-    handshakes = {event["pid"]: event for event in of_kind(events, "tls_handshake") if event["pid"] in pids}
+    handshakes = {event["pid"]: event for event in library_handshakes(events) if event["pid"] in pids}
     expected = {each[0]: each[1:] for one in said for each in one.handshakes}
     assert len(expected) == 4
     names = ("role", "success", "certificate", "cipher_list")
@@ -185,7 +185,7 @@ def test_nss_rows_are_what_the_program_says(programs, server, tmp_path):
     calls = calls_of([event for event in events if event["pid"] in pids], program)
     assert calls == [call for each in said for call in each.calls]
     assert {function for _, function, _ in calls} == reported(NSS)
-    handshakes = [event for event in of_kind(events, "tls_handshake") if event["pid"] in pids]
+    handshakes = [event for event in library_handshakes(events) if event["pid"] in pids]
     names = ("pid", "role", "success", "certificate", "cipher_list")
     assert [tuple(event[name] for name in names) for event in handshakes] == [
         each for one in said for each in one.handshakes

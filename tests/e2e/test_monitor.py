@@ -291,7 +291,7 @@ def test_monitor_quiet_says_nothing_on_stderr():
 def test_monitor_ready_line_is_what_scripts_wait_for():
     """Its form is a promise."""
     with Tracer("--duration", "0.1") as tracer:
-        assert re.fullmatch(r"crypto-tracer: ready \(7 of 7 probes, \d+\.\d\d s\)", tracer.stderr[0])
+        assert re.fullmatch(r"crypto-tracer: ready \(9 of 9 probes, \d+\.\d\d s\)", tracer.stderr[0])
 
 
 def test_monitor_from_zipapp_is_the_same(zipapp, cert):

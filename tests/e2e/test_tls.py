@@ -13,7 +13,7 @@ import textwrap
 import pytest
 
 from tests.support.gates import require_tool
-from tests.support.workloads import DEADLINE_S, Tracer, of_kind
+from tests.support.workloads import DEADLINE_S, Tracer, library_handshakes, of_kind
 
 pytestmark = pytest.mark.kernel
 
@@ -119,7 +119,7 @@ def handshakes(tracer, *pids):
 
 def by_library(events):
     """Those that functions of libraries told of; what the wire shows is in test_wire.py."""
-    return [event for event in of_kind(events, "tls_handshake") if event["source"] == "library"]
+    return library_handshakes(events)
 
 
 def shown(event):

@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.gates import require_tool, skip_or_fail
 from tests.support.truth import compare, watch
-from tests.support.workloads import DEADLINE_S, of_kind
+from tests.support.workloads import DEADLINE_S, library_handshakes, of_kind
 
 pytestmark = pytest.mark.kernel
 
@@ -85,7 +85,7 @@ def test_nginx_does_what_strace_and_its_log_say(folder):
     truth, events = watch(folder, ["sh", "-c", script])
     compare(truth, events)
     told = [line.split() for line in (folder / "access.log").read_text().splitlines()]
-    handshakes = of_kind(events, "tls_handshake")
+    handshakes = library_handshakes(events)
     served = [event for event in handshakes if event["process"] == "nginx" and event["success"]]
     # nginx reads the file itself, and gives the library what was in it: the open shows which one it is.
     assert [(str(event["peer_port"]), shown(event)) for event in served if str(event["peer_port"]) == told[0][0]] == [
@@ -118,11 +118,11 @@ def test_postgresql_does_what_strace_and_its_tables_say(folder):
     compare(truth, events)
     pid, client_port, ssl = (folder / "told").read_text().strip().split("|")
     assert ssl == "t"
-    served = [event for event in of_kind(events, "tls_handshake") if event["process"] == "postgres"]
+    served = [event for event in library_handshakes(events) if event["process"] == "postgres"]
     # A client that comes too early is sent away, after the handshake.
     assert (int(pid), int(client_port)) == (served[-1]["pid"], served[-1]["peer_port"])
     assert {shown(event) for event in served} == {("server", True, "127.0.0.1", f"{folder}/server.pem")}
-    clients = [event for event in of_kind(events, "tls_handshake") if event["process"] == "psql"]
+    clients = [event for event in library_handshakes(events) if event["process"] == "psql"]
     assert {shown(event) for event in clients} == {("client", True, "127.0.0.1", None)}
     assert [event["local_port"] for event in clients] == [event["peer_port"] for event in served]
     keys = {event["file_path"] for event in of_kind(events, "file_open") if event["file_type"] == "private_key"}

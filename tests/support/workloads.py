@@ -226,6 +226,11 @@ def of_kind(events: Iterable[Event], kind: str) -> list[Event]:
     return [event for event in events if event["event_type"] == kind]
 
 
+def library_handshakes(events):
+    """Those that a library told of, not those that were seen on the wire."""
+    return [event for event in of_kind(events, "tls_handshake") if event["source"] == "library"]
+
+
 def run_for_pid(command: Sequence[str], **options: Any) -> tuple[int, subprocess.CompletedProcess[str]]:
     """Runs a command to its end; its pid and its result."""
     process = subprocess.Popen(

@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from tracer.settings import Settings
     from tracer.wire.flows import Told
 
-# The inode number of the directory of the control group that contains all others.
-ROOT = 1
-
 WIRE_DATA = "wire_data"
 
 
@@ -38,7 +35,7 @@ def place(settings: Settings) -> str:
     Raises:
         TracerError: there is none.
     """
-    directory = settings.cgroup or find.cgroup_mount()
+    directory = settings.cgroup or find.whole_cgroup()
     if not directory:
         raise TracerError(
             "no file system of type cgroup2 is mounted, so no packet can be looked at",
@@ -50,7 +47,7 @@ def place(settings: Settings) -> str:
 def knobs(settings: Settings) -> dict[str, int]:
     """In a part of the host's sockets, those at the other end may be missing: then what is received counts, too."""
     try:
-        whole = os.stat(place(settings)).st_ino == ROOT
+        whole = os.stat(place(settings)).st_ino == find.CGROUP_ROOT
     except (TracerError, OSError):
         whole = True
     return {**common_knobs(settings), "targ_received": not whole}
@@ -59,6 +56,9 @@ def knobs(settings: Settings) -> dict[str, int]:
 def attach(context: Context) -> None:
     """To the control group, beside whatever programs of others it has."""
     directory = place(context.settings)
+    if not context.settings.cgroup and os.stat(directory).st_ino != find.CGROUP_ROOT:
+        text = "connections are seen of this container's control group alone: docs/deploy.md says how to see more"
+        context.log.note(text)
     for program in context.obj.programs.values():
         context.links.append(pybpfload.attach_cgroup(program, directory))
     context.state = Flows(talk.read_talk, talk.read_datagrams)

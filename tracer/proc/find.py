@@ -22,17 +22,39 @@ def named(match: Callable[[str], bool]) -> list[int]:
     return sorted(found)
 
 
-def cgroup_mount(mounts: str = "/proc/self/mounts") -> str:
-    """Where control groups of version 2 are mounted, or "" if they are not."""
+# The inode number of the control group that contains all others.
+CGROUP_ROOT = 1
+
+
+def cgroup_mounts(mounts: str) -> list[str]:
+    """Where control groups of version 2 are mounted."""
     try:
         with open(mounts, encoding="utf-8", errors="surrogateescape") as lines:
-            for line in lines:
-                parts = line.split(" ")
-                if parts[2] == "cgroup2":
-                    return parts[1]
+            return [parts[1] for parts in (line.split(" ") for line in lines) if parts[2] == "cgroup2"]
     except OSError:
-        pass
-    return ""
+        return []
+
+
+def cgroup_mount(mounts: str = "/proc/self/mounts") -> str:
+    """Where they are mounted first, or "" if they are not."""
+    found = cgroup_mounts(mounts)
+    return found[0] if found else ""
+
+
+def whole_cgroup() -> str:
+    """A mount of cgroup2 that shows all control groups, else the first, or "".
+
+    A container's own shows its own group. A directory of the host may be mounted beside it; or process 1 is the
+    host's, and its mounts can be reached.
+    """
+    own = cgroup_mounts("/proc/self/mounts")
+    for path in (*own, *(f"/proc/1/root{path}" for path in cgroup_mounts("/proc/1/mounts"))):
+        try:
+            if os.stat(path).st_ino == CGROUP_ROOT:
+                return path
+        except OSError:
+            continue  # not reached without privileges
+    return own[0] if own else ""
 
 
 def cgroup_directory(name: str) -> str:
