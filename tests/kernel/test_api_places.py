@@ -96,17 +96,24 @@ def test_files_that_nobody_maps_make_room_for_others(alone, library, tmp_path, m
             process.communicate()
 
 
+def fields_of(pid, path):
+    """What an event of a library has of its file."""
+    found = path.stat()
+    device = f"{os.major(found.st_dev)}:{os.minor(found.st_dev)}"
+    return {"pid": pid, "path": str(path), "inode": found.st_ino, "device": device, "deleted": 0}
+
+
 def test_file_with_the_number_of_one_that_is_gone_is_new(alone, library, tmp_path):
     """An update: a file goes, and another one gets its inode number. What is known of the first is not of that."""
     context, _ = alone
     places = context.state.attacher
     path = tmp_path / "libssl.so.3"
     path.write_bytes(b"no library")
-    fields = {"pid": os.getpid(), "path": str(path), "inode": path.stat().st_ino}
+    fields = fields_of(os.getpid(), path)
     places.notice(fields)
     shutil.copyfile(library, path)  # the same number, another content: what reuse looks like
     with mapping(path) as process:
-        places.notice({"pid": process.pid, "path": str(path), "inode": path.stat().st_ino})
+        places.notice(fields_of(process.pid, path))
         assert str(path) in places.paths.values()
         process.communicate()
 

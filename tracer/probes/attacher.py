@@ -137,7 +137,7 @@ class Attacher:
         if key in self._noticed:
             return
         self.look_at_process(pid)
-        if "inode" in fields and not fields.get("deleted"):
+        if "inode" in fields and not fields["deleted"]:
             # Without privileges the process cannot be looked at. Under that name, this host may have the same file.
             major, minor = map(int, fields["device"].split(":"))
             self.look_at(
