@@ -15,7 +15,7 @@ from tracer import objects
 from tracer.errors import KernelError, LoadError, NoPrivilegeError, TracerError
 
 if TYPE_CHECKING:
-    from pybpfload import Link, Map, ObjectSpec
+    from pybpfload import BpfObject, Link, Map, ObjectSpec
     from tracer.model import Event
     from tracer.probes import Probe
     from tracer.probes.base import Context
@@ -27,6 +27,21 @@ CLOSERS = 16
 
 # The map with the processes of a tree, and how many there is room for.
 TRACED, TREE_SIZE = "traced", 32768
+
+
+def load_spec(spec: ObjectSpec, shared: dict[str, Map], settings: Settings) -> BpfObject:
+    """The object in the kernel, with maps that it shares with others.
+
+    Raises:
+        BpfError: the kernel refused.
+        TracerError: the token cannot be had.
+    """
+    try:
+        return pybpfload.load(spec, maps=shared, kernel_btf=pybpfload.kernel_btf(), token=settings.token or None)
+    except BpfError:
+        raise
+    except OSError as error:
+        raise TracerError(f"--token-fs {settings.token}: {error.strerror}") from error
 
 
 def read_spec(probe: Probe, settings: Settings) -> ObjectSpec:
@@ -136,7 +151,8 @@ def remedy_for(cause: Exception, needs: Sequence[str]) -> str:
     hint = getattr(cause, "hint", "")
     if hint:
         return str(hint)
-    if isinstance(cause, PrivilegeError):
+    # What cannot be attached says why in the error that it comes from.
+    if isinstance(cause, PrivilegeError) or isinstance(cause.__cause__, PrivilegeError):
         return f"run as root, or with {', '.join(needs)}; look for seccomp (containers) and kernel lockdown"
     if isinstance(cause, UnsupportedError):
         return "use a newer kernel, or one with the option that is named"

@@ -38,6 +38,7 @@ from tracer.loaded import (
     Skipped,
     close_links,
     fill_cgroup,
+    load_spec,
     read_spec,
     states_of,
     why_none,
@@ -125,8 +126,6 @@ class EbpfManager:
     def __exit__(self, *_: object) -> None:
         self.destroy()
 
-    # What is on.
-
     @property
     def attached(self) -> tuple[str, ...]:
         """Names of the probes that are on."""
@@ -172,7 +171,7 @@ class EbpfManager:
     def _load(self, probe: Probe) -> None:
         spec = read_spec(probe, self._settings)
         shared = {name: each for name, each in self._shared.items() if name in spec.maps}
-        obj = pybpfload.load(spec, maps=shared, kernel_btf=kernel_btf(), token=self._settings.token or None)
+        obj = load_spec(spec, shared, self._settings)
         try:
             probe.targets(obj.maps)
             if not self._decoder and probe.sends:

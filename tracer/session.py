@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import pybpfload
 from pybpfload.errors import BpfError
-from tracer.errors import ReaderGoneError
+from tracer.errors import LoadError, ReaderGoneError
 from tracer.manager import BATCH, EbpfManager
 from tracer.pause import Pause
 from tracer.pipeline import build_known, build_pipeline
@@ -101,6 +101,7 @@ class Session:
         options: duration, format, output and words; started is when the program began, by the monotonic clock.
         selection: what to watch, and what of it to show.
         view: how to show it; the format of the options if there is none.
+        needs: the probe without which there is nothing to see; none if it is empty.
         whole_tree: whether the run lasts until descendants have ended, too, if these are watched.
     """
 
@@ -113,6 +114,7 @@ class Session:
         view: View | None = None,
         *,
         whole_tree: bool = True,
+        needs: str = "",
     ) -> None:
         self._options = options
         self._log = log
@@ -123,6 +125,7 @@ class Session:
         self._settings = selection.settings
         self._whole_tree = whole_tree and bool(self._settings.tree)
         self._view = view or View()
+        self._needs = needs
         self._terminal = has_terminal()
         self._service = Service(options, log)
 
@@ -151,6 +154,7 @@ class Session:
             manager.load_programs()
             if not self._stop.requested:
                 manager.attach_programs()
+                self._check(manager)
                 self._limit(manager)
                 if isinstance(sink, Recording) and manager.decoder:
                     sink.describe(manager.decoder)
@@ -162,6 +166,11 @@ class Session:
         sink = self._view.make_sink(self._options, output)
         path, redacted = self._options.record, self._settings.redact
         return Recording(path, sink, redacted=redacted) if path else sink
+
+    def _check(self, manager: EbpfManager) -> None:
+        for state in manager.states:
+            if state.probe == self._needs and not state.on:
+                raise LoadError(f"there is nothing to see without the probe {state.probe}", hint=state.remedy)
 
     def _limit(self, manager: EbpfManager) -> None:
         """Take precedence over what is watched, and give up what nobody needs any more."""

@@ -21,7 +21,7 @@ def run(options: Namespace, log: Log, stop: Stop) -> int:
     Raises:
         TracerError: with the exit code that fits.
     """
-    return watch(options, log, stop, ("file_open",))
+    return watch(options, log, stop, ("file_open",), needs="file_open")
 
 
 COMMAND = Command(

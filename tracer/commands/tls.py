@@ -21,7 +21,7 @@ def run(options: Namespace, log: Log, stop: Stop) -> int:
     Raises:
         TracerError: with the exit code that fits.
     """
-    return watch(options, log, stop, ("tls_handshake", "ssh_handshake"), only_wire=True)
+    return watch(options, log, stop, ("tls_handshake", "ssh_handshake"), needs="wire", only_wire=True)
 
 
 COMMAND = Command(

@@ -24,6 +24,7 @@ def watch(
     kinds: tuple[str, ...] = (),
     view: View | None = None,
     *,
+    needs: str = "",
     only_wire: bool = False,
 ) -> int:
     """Trace until it is time to end, or replay.
@@ -31,6 +32,7 @@ def watch(
     Args:
         kinds: of the events to show; all if there are none.
         view: what to show of a trace beside its events.
+        needs: the probe without which there is nothing to see.
         only_wire: whether of handshakes only those count that were seen on the wire.
 
     Raises:
@@ -45,7 +47,7 @@ def watch(
         return replay(options, selection, log, stop)
     from tracer.session import Session
 
-    return Session(options, log, stop, selection, view).run()
+    return Session(options, log, stop, selection, view, needs=needs).run()
 
 
 def watch_live(options: Namespace, log: Log, stop: Stop) -> int:
