@@ -16,6 +16,9 @@ __all__ = ["debug_root", "mapped_at", "resolve"]
 LIBRARY = re.compile(r"\.so(\.[\w.]+)?$")
 LD_CACHE = "/etc/ld.so.cache"
 CACHE_MAGIC = b"glibc-ld.so.cache1.1"
+# Of an entry's flags, those that tell for which programs it is: glibc, sysdeps/generic/ldconfig.h.
+CACHE_ABI = 0xFF00
+OWN_ABI = {"x86_64": 0x0300, "aarch64": 0x0A00}
 PLACES = ("/lib64", "/usr/lib64", "/lib", "/usr/lib", "/usr/local/lib")
 MAX_CACHE = 16 << 20
 MAX_LINKS = 40  # as the kernel
@@ -145,14 +148,18 @@ def _libraries(root: str) -> Iterator[str]:
 
 
 def _cached(data: bytes) -> Iterator[str]:
-    """The paths of an ld.so.cache: magic, number of entries, then 24 bytes each; offsets count from the magic."""
+    """The paths of an ld.so.cache: magic, number of entries, then 24 bytes each; offsets count from the magic.
+
+    Those for programs of this machine's own kind come first: a library may be there for others too (i386, x32).
+    """
     start = data.find(CACHE_MAGIC)
     if start < 0 or start + 48 > len(data):
         return
     data = data[start:]
     (count,) = struct.unpack_from("=I", data, 20)
-    for i in range(min(count, (len(data) - 48) // 24)):
-        (value,) = struct.unpack_from("=I", data, 48 + 24 * i + 8)
+    own = OWN_ABI.get(os.uname().machine)
+    found = [struct.unpack_from("=I4xI", data, 48 + 24 * i) for i in range(min(count, (len(data) - 48) // 24))]
+    for _, value in sorted(found, key=lambda entry: entry[0] & CACHE_ABI != own):
         end = data.find(b"\0", value)
         if 0 < value < end:
             yield os.fsdecode(data[value:end])
