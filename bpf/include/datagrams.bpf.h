@@ -74,7 +74,7 @@ static __always_inline int look_at_udp(struct __sk_buff *skb, struct bpf_sock *s
 	size = packet.size;
 	if (size > CT_WIRE_SIZE)
 		size = CT_WIRE_SIZE;
-	send_piece(skb, &packet, packet.start, packet.offset, size);
+	send_payload(skb, &packet, size, 1);
 	return PASS;
 }
 

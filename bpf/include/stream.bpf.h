@@ -9,7 +9,7 @@
 
 #define MAX_PIECES 4
 #define LIMIT (MAX_PIECES * CT_WIRE_SIZE)
-#define MAX_HEADER_BYTES 80 /* of records, in one packet */
+#define MAX_RECORDS 17 /* in one packet */
 #define SSH_LIMIT CT_WIRE_SIZE
 
 #define TLS_CHANGE_CIPHER 20
@@ -24,12 +24,11 @@ struct ct_way {
 	__u32 next; /* what was not there yet */
 	__u32 header; /* the next byte of the next record's header */
 	__u32 copied;
-	__u8 have; /* bytes of this header that were there */
-	__u8 length; /* the high byte of the record's length */
+	__u8 head[12]; /* this header: TLS_HEADER bytes */
+	__u8 have; /* how much of it was there */
 	__u8 known; /* `base` is */
 	__u8 lost; /* where records begin is not known any more */
 	__u8 done;
-	__u8 pad[3];
 };
 
 struct ct_talk {
@@ -72,41 +71,47 @@ static __always_inline bool is_hello(struct __sk_buff *skb, const struct ct_pack
 
 /*
  * Goes over the records of a packet that comes in order; returns how much of it is to be copied. A header
- * may be spread over packets: it is read byte by byte, and what is known of it stays in the state.
+ * may be spread over packets: what there is of it stays in the state.
  */
 static __noinline __u32 walk(struct __sk_buff *skb, struct ct_way *way, const struct ct_packet *packet)
 {
-	__u32 at;
-	__u8 byte;
+	__u32 at, have;
+	__u64 count;
 
 	if (!way || !packet)
 		return 0;
 #pragma clang loop unroll(disable)
-	for (int i = 0; i < MAX_HEADER_BYTES; i++) {
+	for (int i = 0; i < MAX_RECORDS; i++) {
 		at = way->header - packet->offset;
 		if (at >= packet->size)
 			return packet->size;
-		if (bpf_skb_load_bytes(skb, packet->start + at, &byte, 1))
+		have = way->have & 7;
+		count = TLS_HEADER - have;
+		if (count > packet->size - at)
+			count = packet->size - at;
+		barrier_var(count);
+		if ((__s64)count < 1 || count > TLS_HEADER ||
+		    bpf_skb_load_bytes(skb, packet->start + at, way->head + have, count))
 			break;
-		if (way->have == 0 && byte == TLS_DATA) {
+		way->header += count;
+		way->have = have += count;
+		if (way->head[0] == TLS_DATA) {
 			way->done = true;
 			return at;
 		}
-		if ((way->have == 0 && (byte < TLS_CHANGE_CIPHER || byte > TLS_HANDSHAKE)) ||
-		    (way->have == 1 && byte != 3)) {
-			way->done = true; /* this is no TLS, or it is no more */
+		if (way->head[0] < TLS_CHANGE_CIPHER || way->head[0] > TLS_HANDSHAKE)
+			goto other;
+		if (have < TLS_HEADER)
 			return packet->size;
-		}
-		if (way->have == TLS_HEADER - 1) {
-			way->header += 1 + (way->length << 8) + byte;
-			way->have = 0;
-			continue;
-		}
-		way->length = byte;
-		way->header++;
-		way->have++;
+		if (way->head[1] != 3)
+			goto other;
+		way->header += (way->head[3] << 8) + way->head[4];
+		way->have = 0;
 	}
 	way->lost = true;
+	return packet->size;
+other: /* this is no TLS, or it is no more */
+	way->done = true;
 	return packet->size;
 }
 

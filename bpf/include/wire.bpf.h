@@ -188,11 +188,14 @@ static __always_inline void fill_owner(struct ct_header *header, struct task_str
 	BPF_CORE_READ_STR_INTO(&header->comm, task, comm);
 }
 
-static __noinline int fill_wire(struct ct_wire_data *record, const struct ct_packet *packet)
+/* A record but for its data. Filled before there is room in the ring: older verifiers follow each size of room to the end. */
+#define WIRE_HEAD offsetof(struct ct_wire_data, data)
+
+static __always_inline void fill_wire(struct ct_wire_data *record, const struct ct_packet *packet)
 {
 	struct ct_header *header = (struct ct_header *)record;
 
-	__builtin_memset(header, 0, sizeof(*header));
+	__builtin_memset(record, 0, WIRE_HEAD);
 	header->time = bpf_ktime_get_boot_ns();
 	header->kind = CT_WIRE_DATA;
 	if (packet->flags & CT_WIRE_OWNED)
@@ -207,7 +210,6 @@ static __noinline int fill_wire(struct ct_wire_data *record, const struct ct_pac
 	record->flags = packet->flags;
 	__builtin_memcpy(record->from, packet->from, sizeof(record->from));
 	__builtin_memcpy(record->to, packet->to, sizeof(record->to));
-	return 0;
 }
 
 static __always_inline void fill_ends(struct ct_ends *ends, const struct ct_packet *packet, __u32 way)
@@ -224,27 +226,24 @@ static __always_inline void fill_ends(struct ct_ends *ends, const struct ct_pack
 /* `size` bytes of the packet from `at` on, in a record with room for so many. */
 #define SEND_IN(room)                                                                              \
 	do {                                                                                       \
-		record = reserve_record(CT_WIRE_DATA, offsetof(struct ct_wire_data, data) + (room)); \
+		record = reserve_record(CT_WIRE_DATA, WIRE_HEAD + (room));                         \
 		if (!record)                                                                       \
 			return 0;                                                                  \
-		fill_wire(record, packet);                                                         \
-		record->offset = offset;                                                           \
-		record->data_size = size;                                                          \
+		bpf_probe_read_kernel(record, WIRE_HEAD, head);                                    \
 		bpf_probe_read_kernel(record->data, room, (const void *)zeros);                    \
 		if (bpf_skb_load_bytes(skb, at, record->data, size))                               \
 			record->data_size = 0;                                                     \
-		bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);                                                     \
+		bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);                                      \
 		return 0;                                                                          \
 	} while (0)
 
-static __noinline int send_piece(struct __sk_buff *skb, const struct ct_packet *packet, __u32 at,
-				 __u32 offset, __u64 size)
+static __noinline int send_piece(struct __sk_buff *skb, const struct ct_wire_data *head, __u32 at, __u64 size)
 {
 	struct ct_wire_data *record;
 
 	/* Signed: older verifiers learn nothing of a number from its not being 0. */
 	barrier_var(size);
-	if (!packet || (__s64)size < 1)
+	if (!head || (__s64)size < 1)
 		return 0;
 	if (size <= 256)
 		SEND_IN(256);
@@ -258,9 +257,14 @@ static __noinline int send_piece(struct __sk_buff *skb, const struct ct_packet *
 }
 
 /* `size` bytes of the payload, in as many records as it takes, of which there are at most `most`. */
-static __always_inline void send_payload(struct __sk_buff *skb, const struct ct_packet *packet, __u32 size,
-					 __u32 most)
+static __noinline int send_payload(struct __sk_buff *skb, const struct ct_packet *packet, __u32 size, __u32 most)
 {
+	__u64 room[WIRE_HEAD / 8];
+	struct ct_wire_data *head = (struct ct_wire_data *)room;
+
+	if (!packet)
+		return 0;
+	fill_wire(head, packet);
 #pragma clang loop unroll(disable)
 	for (__u32 i = 0; i < most; i++) {
 		/* Not by what was sent: verifiers follow each size of a record to the end. */
@@ -270,8 +274,11 @@ static __always_inline void send_payload(struct __sk_buff *skb, const struct ct_
 			break;
 		if (piece > CT_WIRE_SIZE)
 			piece = CT_WIRE_SIZE;
-		send_piece(skb, packet, packet->start + done, packet->offset + done, piece);
+		head->offset = packet->offset + done;
+		head->data_size = piece;
+		send_piece(skb, head, packet->start + done, piece);
 	}
+	return 0;
 }
 
 #endif /* CT_WIRE_BPF_H */
