@@ -18,13 +18,13 @@ struct {
 } datagrams SEC(".maps");
 
 /* The network namespace of any socket. The verifier lets nobody go into one of unknown kind: so a piece of it is copied. */
-static __always_inline __u32 namespace_of_any(struct bpf_sock *sk)
+static __noinline __u32 namespace_of_any(struct bpf_sock *sk)
 {
 	__u32 at = bpf_core_field_offset(struct sock_common, skc_net);
 	char copy[128] = {};
 	struct net *net;
 
-	if (at > sizeof(copy) - sizeof(net) || bpf_probe_read_kernel(copy, sizeof(copy), sk))
+	if (!sk || at > sizeof(copy) - sizeof(net) || bpf_probe_read_kernel(copy, sizeof(copy), sk))
 		return 0;
 	net = *(struct net **)(copy + at);
 	return BPF_CORE_READ(net, ns.inum);
@@ -46,7 +46,7 @@ static __always_inline bool is_datagram(struct __sk_buff *skb, const struct ct_p
 	return false;
 }
 
-static __always_inline int look_at_udp(struct __sk_buff *skb, struct bpf_sock *sk, bool sent)
+static __noinline int look_at_udp(struct __sk_buff *skb, struct bpf_sock *sk, bool sent)
 {
 	struct ct_packet packet = {.protocol = IPPROTO_UDP, .flags = sent ? CT_WIRE_SENT : 0};
 	__u32 *count, none = 1, size;
