@@ -60,7 +60,7 @@ Documentation/bpf/ringbuf.rst; fs/eventpoll.c (ep_send_events). Kernel: 5.8, 457
 from __future__ import annotations
 
 import mmap
-import platform
+import os
 import select
 import threading
 from collections.abc import Iterable
@@ -81,7 +81,7 @@ DISCARD = 1 << 30
 LENGTH = DISCARD - 1
 HEADER = 8
 RB_OVERWRITE = 1 << 19
-STRONG_ORDER = platform.machine() in ("x86_64", "i686", "s390x")
+STRONG_ORDER = os.uname().machine in ("x86_64", "i686", "s390x")
 RUN_START, RUN_MAX = 16, 4096  # records of one length that are taken at once
 
 

@@ -7,13 +7,13 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from typing import NamedTuple
 
 from pybpfload.btf.blob import Btf
 from pybpfload.btf.codec import Codec
 from pybpfload.btf.ext import BtfExt
-from pybpfload.btf.layout import RecordLayout
+from pybpfload.btf.layout import RecordLayout, layout_of
 from pybpfload.closest import closest
 from pybpfload.errors import ObjectError, RecordError, printable
 from pybpfload.sections import Flag
@@ -277,6 +277,9 @@ class Variables(MutableMapping[str, object]):
             raise RecordError(f"variable `{printable(name)}`: {error}") from error
         var.map.content[var.offset : var.offset + var.size] = raw
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._all
+
     def __delitem__(self, name: str) -> None:
         raise TypeError("variables cannot be deleted")
 
@@ -285,6 +288,29 @@ class Variables(MutableMapping[str, object]):
 
     def __len__(self) -> int:
         return len(self._all)
+
+
+class RecordLayouts(Mapping[str, RecordLayout]):
+    """The layout of each map's records by the map's name, made when it is asked for.
+
+    Asking raises BtfError when the type is no struct or union, or malformed.
+    """
+
+    def __init__(self) -> None:
+        self._types: dict[str, tuple[Btf, int]] = {}
+
+    def add(self, name: str, btf: Btf, type_id: int) -> None:
+        """Enter the type of a map's records."""
+        self._types[name] = (btf, type_id)
+
+    def __getitem__(self, name: str) -> RecordLayout:
+        return layout_of(*self._types[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._types)
+
+    def __len__(self) -> int:
+        return len(self._types)
 
 
 class ExternSpec(NamedTuple):
@@ -335,7 +361,7 @@ class ObjectParts:
         self.externs: dict[str, ExternSpec] = {}
         self.btf: Btf | None = None
         self.btf_ext: BtfExt | None = None
-        self.records: dict[str, RecordLayout] = {}
+        self.records = RecordLayouts()
         self.calls: dict[FunctionKey, tuple[Function, list[tuple[int, FunctionKey]]]] = {}  # the linker's notes
         self._tags: list[tuple[int, int, str]] | None = None
 

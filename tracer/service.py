@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import time
 from importlib import import_module
-from pkgutil import walk_packages
 from typing import TYPE_CHECKING
 
 import pybpfload
@@ -182,6 +181,8 @@ def check_user(user: tuple[int, int]) -> None:
 
 def import_all() -> None:
     """Import what would be imported later: another user may not reach the files then."""
+    from pkgutil import walk_packages
+
     for name in PACKAGES:
         package = import_module(name)
         for found in walk_packages(package.__path__, f"{name}."):

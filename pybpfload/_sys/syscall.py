@@ -6,7 +6,7 @@ Tests replace `door` to see what would be asked of the kernel, or to make one ca
 from __future__ import annotations
 
 import ctypes
-import platform
+import os
 from typing import Any, Callable, NamedTuple
 
 from pybpfload.errors import UnsupportedError
@@ -43,9 +43,9 @@ def numbers() -> Numbers:
     Raises:
         UnsupportedError: nobody has entered them.
     """
-    found = _BY_MACHINE.get(platform.machine())
+    found = _BY_MACHINE.get(os.uname().machine)
     if found is None or ctypes.sizeof(ctypes.c_void_p) != 8:
-        raise UnsupportedError(f"known system call numbers for {platform.machine()}")
+        raise UnsupportedError(f"known system call numbers for {os.uname().machine}")
     return found
 
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Collection, Mapping
-from traceback import clear_frames
 from typing import TYPE_CHECKING, Any, Callable, Generic, NamedTuple, TypeVar, cast
 
 from pybpfload.btf.codec import Buffer, Codec
@@ -127,6 +126,8 @@ class RecordReader(Generic[T]):
         except BaseException as error:
             # The traceback would keep the buffer in use, and a mapping in use cannot be closed.
             del rows, view
+            from traceback import clear_frames
+
             clear_frames(error.__traceback__)
             raise
 

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import struct
-from ipaddress import (
-    IPv4Address,
-    IPv4Interface,
-    IPv4Network,
-    IPv6Address,
-    IPv6Interface,
-    IPv6Network,
-    ip_address,
-    ip_interface,
-)
-from typing import Any, Union
+from typing import TYPE_CHECKING, Any, Union
 
 from pybpfload.errors import RecordError
 from pybpfload.maps.hash import HashMap
 
+if TYPE_CHECKING:
+    from ipaddress import IPv4Network, IPv6Network
+
 __all__ = ["LpmTrie"]
 
-Network = Union[IPv4Network, IPv6Network]
+Network = Union["IPv4Network", "IPv6Network"]
 ADDRESSES = {4: 32, 16: 128}  # bytes of an address -> bits
 LENGTH = struct.Struct("=I")
 
@@ -37,15 +30,17 @@ class LpmTrie(HashMap):
     """
 
     def _pack_key(self, key: Any) -> bytes:
+        import ipaddress as ip  # only tries of addresses need it
+
         if isinstance(key, str):
             key = self._parse(key)
         length: int
         data: bytes
-        if isinstance(key, (IPv4Interface, IPv6Interface)):
+        if isinstance(key, (ip.IPv4Interface, ip.IPv6Interface)):
             length, data = key.network.prefixlen, key.packed
-        elif isinstance(key, (IPv4Network, IPv6Network)):
+        elif isinstance(key, (ip.IPv4Network, ip.IPv6Network)):
             length, data = key.prefixlen, key.network_address.packed
-        elif isinstance(key, (IPv4Address, IPv6Address)):
+        elif isinstance(key, (ip.IPv4Address, ip.IPv6Address)):
             length, data = key.max_prefixlen, key.packed
         else:
             return super()._pack_key(self._pair(key))
@@ -65,6 +60,8 @@ class LpmTrie(HashMap):
         return LENGTH.pack(length) + bytes(data).ljust(room, b"\0")
 
     def _parse(self, text: str) -> Any:
+        from ipaddress import ip_address, ip_interface
+
         try:
             return ip_interface(text) if "/" in text else ip_address(text)
         except ValueError as error:
@@ -79,6 +76,8 @@ class LpmTrie(HashMap):
         Raises:
             RecordError: the map's data has not the size of an address.
         """
+        from ipaddress import IPv4Network, IPv6Network
+
         raw = self._pack_key(key)
         data = raw[LENGTH.size :]
         if len(data) not in ADDRESSES:

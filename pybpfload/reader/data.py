@@ -6,7 +6,7 @@ import mmap
 
 from pybpfload import elf as e
 from pybpfload.btf import types as t
-from pybpfload.btf.layout import codec_of, layout_of
+from pybpfload.btf.layout import codec_of
 from pybpfload.btf.types import Kind
 from pybpfload.elf import ElfFile, ElfSection
 from pybpfload.errors import BtfError, ObjectError, printable
@@ -38,7 +38,7 @@ def read_data_maps(elf: ElfFile, spec: ObjectParts) -> None:
         _read_arena(elf, spec, arena)
     datasecs = {}
     if spec.btf is not None:
-        datasecs = {x.name: x for x in spec.btf if isinstance(x, t.Datasec)}
+        datasecs = {x.name: x for x in spec.btf.of_kind(Kind.DATASEC) if isinstance(x, t.Datasec)}
     total = 0
     for section in filter(_is_data, elf.sections):
         total += section.size
@@ -80,7 +80,7 @@ def read_variables(spec: ObjectParts) -> None:
     btf = spec.btf
     if btf is None:
         return
-    for datasec in btf:
+    for datasec in btf.of_kind(Kind.DATASEC):
         data_map = spec.data.get(datasec.name)
         if data_map is None or data_map.content is None or not isinstance(datasec, t.Datasec):
             continue
@@ -114,4 +114,4 @@ def read_records(spec: ObjectParts) -> None:
                 raise BtfError(
                     f"{spec.source}: {RECORDS}: `{printable(var.name)}` is no pointer called MAP{RECORD_SUFFIX}"
                 )
-            spec.records[name] = layout_of(btf, pointer.type)
+            spec.records.add(name, btf, pointer.type)

@@ -73,9 +73,10 @@ def _read_btf(elf: ElfFile, spec: ObjectParts) -> None:
     spec.btf = btf = Btf(elf.data(section), name=f"{spec.source}: .BTF")
     if btf.big_endian != elf.big_endian:
         raise BtfError(f"{spec.source}: .BTF has not the byte order of its file")
-    for found in btf:
-        if isinstance(found, t.Unknown):
-            raise BtfError(f"{spec.source}: .BTF: type {found.id} has unknown kind {found.raw_kind}")
+    kinds = btf.kinds()
+    if kinds and max(kinds) >= len(Kind):
+        at, kind = next((i, kind) for i, kind in enumerate(kinds) if kind >= len(Kind))
+        raise BtfError(f"{spec.source}: .BTF: type {btf.first_id + at} has unknown kind {kind}")
     _fix_sections(elf, btf)
     ext = elf.section(".BTF.ext")
     if ext is not None:

@@ -22,7 +22,7 @@ DIGITS = 12
 # What stands for names, by kind.
 USER, WORD = "USER", "WORD"
 
-_DONE = re.compile(rf"(?:{USER}|{WORD})(?:-[0-9a-f]{{{DIGITS}}})?")
+_DONE = rf"(?:{USER}|{WORD})(?:-[0-9a-f]{{{DIGITS}}})?"
 
 
 def read_key(path: str) -> bytes:
@@ -48,7 +48,7 @@ def pseudonym(key: bytes, kind: str, name: str) -> str:
     """What stands for a name; of what stands for one already, the same."""
     if not key:
         return kind
-    return name if _DONE.fullmatch(name) else _keyed(key, kind, name)
+    return name if re.fullmatch(_DONE, name) else _keyed(key, kind, name)
 
 
 @lru_cache(maxsize=1024)

@@ -14,7 +14,6 @@ Executables of Go are never attached to: its stacks move, and the return of a fu
 
 from __future__ import annotations
 
-import socket
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pybpfload
@@ -116,6 +115,8 @@ def attach(context: Context) -> None:
 
 def address_text(family: int, raw: bytes) -> str | None:
     """An address as text; one of IPv4 that came through an IPv6 socket is shown as what it is."""
+    import socket  # only who sees handshakes needs it
+
     if family == socket.AF_INET:
         return socket.inet_ntop(socket.AF_INET, raw[:4])
     if family != socket.AF_INET6:

@@ -18,13 +18,15 @@ from tracer.errors import TracerError
 from tracer.model import KIND_BY_NAME, Event, complete
 from tracer.probes.base import Probe, common_knobs
 from tracer.proc import find
-from tracer.wire import talk
 from tracer.wire.flows import Flows
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tracer.probes.base import Context
     from tracer.settings import Settings
     from tracer.wire.flows import Told
+    from tracer.wire.talk import Talk
 
 WIRE_DATA = "wire_data"
 
@@ -53,6 +55,20 @@ def knobs(settings: Settings) -> dict[str, int]:
     return {**common_knobs(settings), "targ_received": not whole}
 
 
+def read_talk(sent: bytes, received: bytes, role: str = "") -> Talk | None:
+    """As `tracer.wire.talk` has it: what reads hellos is only imported when there is one."""
+    from tracer.wire import talk
+
+    return talk.read_talk(sent, received, role)
+
+
+def read_datagrams(sent: Sequence[bytes], received: Sequence[bytes]) -> Talk | None:
+    """The same for datagrams."""
+    from tracer.wire import talk
+
+    return talk.read_datagrams(sent, received)
+
+
 def attach(context: Context) -> None:
     """To the control group, beside whatever programs of others it has."""
     directory = place(context.settings)
@@ -61,7 +77,7 @@ def attach(context: Context) -> None:
         context.log.note(text)
     for program in context.obj.programs.values():
         context.links.append(pybpfload.attach_cgroup(program, directory))
-    context.state = Flows(talk.read_talk, talk.read_datagrams)
+    context.state = Flows(read_talk, read_datagrams)
 
 
 def event_of(told: Told) -> Event:
