@@ -78,10 +78,12 @@ def _calls(spec: ObjectParts, function: Function) -> list[tuple[int, FunctionKey
 
 
 def _find_calls(spec: ObjectParts, function: Function) -> Iterator[tuple[int, FunctionKey]]:
-    slot, count = 0, len(function.code) // insn.SLOT
-    while slot < count:
-        op, ref, at = insn.read(function.code, slot), function.refs.get(slot), slot
-        slot += 2 if op.code == insn.LD_IMM64 else 1
+    count = len(function.code) // insn.SLOT
+    # The opcode is an instruction's first byte; that of the second half of a 64-bit load is 0.
+    for at, code in enumerate(function.code[:: insn.SLOT]):
+        if code not in (insn.CALL, insn.LD_IMM64):
+            continue
+        op, ref = insn.read(function.code, at), function.refs.get(at)
         if ref is not None:
             if ref.kind not in (RefKind.CALL, RefKind.FUNC_ADDRESS):
                 continue
@@ -92,7 +94,7 @@ def _find_calls(spec: ObjectParts, function: Function) -> Iterator[tuple[int, Fu
         else:
             continue
         where = f"{spec.source}: function `{printable(function.name)}`: insn {at}: "
-        if slot > count:
+        if code == insn.LD_IMM64 and at + 1 >= count:
             raise RelocationError(f"{where}a 64-bit load is cut off")
         if key not in spec.functions:
             raise RelocationError(f"{where}no function begins at {key[1]} of section `{printable(key[0])}`")

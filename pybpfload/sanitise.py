@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pybpfload.btf import types as t
+from pybpfload.btf.blob import Btf
 from pybpfload.btf.encode import encode, placeholder
 from pybpfload.btf.types import Kind, Type
 from pybpfload.errors import BtfError
@@ -22,17 +23,30 @@ DUMMY = "dummy_ksym"
 MAX_SECTION = 1 << 29  # bytes: as a struct, offsets in it are bits
 
 
-def kernel_view(spec: ObjectParts, has: Callable[[str], bool] = lambda _: True) -> bytes:
+class _Types(dict[int, Type]):
+    """Types that differ from an object's; the others are its own."""
+
+    def __init__(self, btf: Btf) -> None:
+        super().__init__(btf.replaced)
+        self._btf = btf
+
+    def __missing__(self, type_id: int) -> Type:
+        return self._btf.type(type_id)
+
+
+def kernel_view(spec: ObjectParts, has: Callable[[str], bool] | None = None) -> bytes:
     """The blob for BPF_BTF_LOAD. Strings keep their offsets, because line info refers to them.
 
     Args:
-        has: whether the kernel has a feature of the RULES; asked only for what the object uses.
+        has: whether the kernel has a feature of the RULES; asked only for what the object uses. It has all when None.
     """
     btf = spec.types()
-    types: dict[int, Type] = {found.id: found for found in btf}
+    types = _Types(btf)
+    if has or btf.ids(".ksyms"):
+        types.update((found.id, found) for found in btf)
     hidden = {f.name for f in spec.functions.values() if not f.is_global}
     keep = {".maps", *spec.maps}
-    for found in list(types.values()):
+    for found in [*btf.of_kind(Kind.FUNC), *btf.of_kind(Kind.DATASEC)]:
         if isinstance(found, t.Func) and found.linkage == t.Linkage.GLOBAL and found.name in hidden:
             # Hidden functions are checked together with their callers, as static ones.
             types[found.id] = found._replace(linkage=t.Linkage.STATIC)
@@ -40,17 +54,17 @@ def kernel_view(spec: ObjectParts, has: Callable[[str], bool] = lambda _: True) 
             _dummies(types, found)
         elif isinstance(found, t.Datasec) and (found.name not in keep or not _is_sound(found, types)):
             types[found.id] = placeholder(found.id)
-    for feature, applies, rewrite in RULES:
+    for feature, applies, rewrite in RULES if has else ():
         affected = [found for found in types.values() if applies(found)]
-        if affected and not has(feature):
+        if affected and has and not has(feature):
             for found in affected:
                 types[found.id] = rewrite(found, types)
-    return encode([types[i] for i in sorted(types)], strings=btf.string_section)
+    return encode([types[i] for i in sorted(types)], over=btf)
 
 
-def _is_sound(found: t.Datasec, types: dict[int, Type]) -> bool:
+def _is_sound(found: t.Datasec, types: _Types) -> bool:
     """Whether a section is one of the file, which the reader has looked at, or at least as good as one."""
-    ends = [v.offset + v.size for v in found.vars if isinstance(types.get(v.type), t.Var)]
+    ends = [v.offset + v.size for v in found.vars if isinstance(types[v.type], t.Var)]
     return len(ends) == len(found.vars) and max(ends, default=0) <= found.size < MAX_SECTION
 
 

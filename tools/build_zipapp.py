@@ -2,14 +2,14 @@
 """Build `dist/crypto-tracer.pyz`: the whole program in one file that any Python from 3.9 on runs.
 
 The archive holds our two packages, the BPF objects, pyelftools and rich as source, and beside the source the
-bytecode for chosen interpreters under `_bc/<cache tag>/`. Python writes no bytecode cache for what it imports
-from a zip, so without this part it would compile pyelftools and rich again at every start (150 to 300 ms).
+bytecode for chosen interpreters: one entry `_bc/<cache tag>` each, from which `zipapp_main.py` imports. Python
+writes no bytecode cache for what it imports from a zip, so without this part it would compile pyelftools and rich
+again at every start (150 to 300 ms).
 
 The same tree and the same interpreters give the same bytes:
 
 - entries are sorted, with one fixed date and mode, and nothing else of the file system gets in;
-- bytecode is compiled in a clean process with a fixed hash seed, each file named by its path in the archive,
-  and carries the hash of its source instead of a time.
+- bytecode is compiled in a clean process with a fixed hash seed, each file named by its path in the archive.
 
 Why not the standard `zipapp` module, and why bytecode: docs/decisions/.
 """
@@ -19,14 +19,17 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import json
+import marshal
 import os
 import re
 import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 OUTPUT = ROOT / "dist" / "crypto-tracer.pyz"
@@ -97,45 +100,45 @@ VENDORED = (
     ),
 )
 
-MAIN = '''\
-"""Start crypto-tracer from its single file."""
-import sys
-
-if sys.version_info < {oldest!r}:
-    sys.exit("crypto-tracer: needs Python {oldest_text} or newer, this is %d.%d" % sys.version_info[:2])
-
-try:
-    from _frozen_importlib_external import MAGIC_NUMBER
-
-    ARCHIVE = sys.path[0]
-    BYTECODE = {bytecode!r}  # cache tag: magic number
-
-    if BYTECODE.get(sys.implementation.cache_tag) == MAGIC_NUMBER:
-        sys.path.insert(0, ARCHIVE + "/_bc/" + sys.implementation.cache_tag)
-        # The bytecode directory holds code only: data files lie in the package itself.
-        import tracer
-
-        tracer.__path__.append(ARCHIVE + "/tracer")
-
-    from tracer.cli import main
-except KeyboardInterrupt:  # before main() could listen to signals
-    sys.exit(130)
-
-sys.exit(main())
-'''
+# What Python runs; the build fills in where the bytecode lies.
+MAIN = ROOT / "tools" / "zipapp_main.py"
+NOT_FILLED = "BYTECODE = {}"
 
 # Runs in the interpreter that the bytecode is for. Prints which one that is.
 COMPILER = """
-import json, os, py_compile, sys
+import ast, json, marshal, sys
 from _frozen_importlib_external import MAGIC_NUMBER
+def bare(tree):
+    # Nobody asks for docstrings. A dataclass does: it makes one, at length.
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if not isinstance(body, list) or getattr(node, "decorator_list", None) and isinstance(node, ast.ClassDef):
+            continue
+        if body and isinstance(body[0], ast.Expr) and isinstance(getattr(body[0].value, "value", None), str):
+            body[:1] = [] if len(body) > 1 else [ast.copy_location(ast.Pass(), body[0])]
+    return tree
 source, target = sys.argv[1:]
 for name in json.load(sys.stdin):
-    py_compile.compile(
-        os.path.join(source, name), os.path.join(target, name + "c"), name, doraise=True, optimize=0,
-        invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
-    )
+    with open(source + "/" + name, "rb") as file:
+        code = compile(bare(ast.parse(file.read(), name)), name, "exec", dont_inherit=True, optimize=0)
+    with open(target + "/" + name.replace("/", "!"), "wb") as file:
+        file.write(marshal.dumps(code))
 print(json.dumps([sys.implementation.cache_tag, MAGIC_NUMBER.hex(), list(sys.version_info[:2])]))
 """
+
+
+class Table(NamedTuple):
+    """The bytecode for one interpreter.
+
+    Attributes:
+        magic: which bytecode it is.
+        places: a marshalled table: name of a module, to its file, whether it is a package, offset and size.
+        modules: each marshalled and deflated.
+    """
+
+    magic: bytes
+    places: bytes
+    modules: bytes
 
 
 class BuildError(Exception):
@@ -180,19 +183,12 @@ def build(output: Path, *, pythons: tuple[str, ...] = (sys.executable,), root: P
         package, licences = vendored_files(vendored)
         sources.update(package)
         entries.update(licences)
-    bytecode: dict[str, bytes] = {}
+    tables: dict[str, Table] = {}
     for python in pythons:
-        tag, magic, compiled = compile_all(python, sources)
-        if tag not in bytecode:
-            bytecode[tag] = magic
-            entries.update(compiled)
+        tag, table = compile_all(python, sources)
+        tables.setdefault(tag, table)
     entries.update(sources)
-    entries["__main__.py"] = MAIN.format(
-        oldest=OLDEST_PYTHON,
-        oldest_text=".".join(map(str, OLDEST_PYTHON)),
-        bytecode=dict(sorted(bytecode.items())),
-    ).encode()
-    return write_archive(output, entries)
+    return write_archive(output, entries, dict(sorted(tables.items())))
 
 
 def own_sources(root: Path) -> dict[str, bytes]:
@@ -262,12 +258,13 @@ def check_oldest_python(name: str, version: str, requires_python: str | None) ->
         )
 
 
-def compile_all(python: str, sources: dict[str, bytes]) -> tuple[str, bytes, dict[str, bytes]]:
-    """Cache tag, magic number and compiled modules (by archive name) for one interpreter."""
+def compile_all(python: str, sources: dict[str, bytes]) -> tuple[str, Table]:
+    """Cache tag of an interpreter, and its bytecode."""
     names = sorted(sources)
     with tempfile.TemporaryDirectory() as work:
         source, target, nowhere = (Path(work, name) for name in ("source", "target", "nowhere"))
         nowhere.mkdir()
+        target.mkdir()
         for name in names:
             path = source / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -288,28 +285,47 @@ def compile_all(python: str, sources: dict[str, bytes]) -> tuple[str, bytes, dic
         tag, magic, version = json.loads(result.stdout)
         if tuple(version) < OLDEST_PYTHON:
             raise BuildError(f"{python}: is Python {version[0]}.{version[1]}, the oldest supported is 3.9")
-        compiled = {f"_bc/{tag}/{name}c": (target / f"{name}c").read_bytes() for name in names}
-    return tag, bytes.fromhex(magic), compiled
+        index: dict[str, tuple[str, bool, int, int]] = {}
+        modules = bytearray()
+        for name in names:
+            code = zlib.compress((target / name.replace("/", "!")).read_bytes(), 9)
+            module = name[:-3].replace("/", ".")
+            index[module.removesuffix(".__init__")] = (name, module.endswith(".__init__"), len(modules), len(code))
+            modules += code
+    return tag, Table(bytes.fromhex(magic), marshal.dumps(index, 2), bytes(modules))
 
 
-def write_archive(output: Path, entries: dict[str, bytes]) -> int:
-    """Write an executable zip file with these entries and return its size."""
+def write_archive(output: Path, entries: dict[str, bytes], tables: dict[str, Table]) -> int:
+    """Write an executable zip file with these entries, bytecode first, and return its size."""
     output.parent.mkdir(parents=True, exist_ok=True)
     part = output.with_name(f".{output.name}.{os.getpid()}")
+    places: dict[str, tuple[bytes, int, int]] = {}
     try:
         with part.open("wb") as stream:
             stream.write(SHEBANG)
             with zipfile.ZipFile(stream, "w") as archive:
-                for name in sorted(entries):
-                    info = zipfile.ZipInfo(name, DATE)
-                    info.create_system = UNIX
-                    info.external_attr = MODE
-                    archive.writestr(info, entries[name], zipfile.ZIP_DEFLATED, 9)
+                for tag, (magic, index, modules) in tables.items():
+                    write_entry(archive, f"_bc/{tag}", index + modules, zipfile.ZIP_STORED)
+                    places[tag] = (magic, stream.tell() - len(index) - len(modules), len(index))
+                main = MAIN.read_text()
+                if NOT_FILLED not in main:
+                    raise BuildError(f"{MAIN}: has no line `{NOT_FILLED}`")
+                filled = {"__main__.py": main.replace(NOT_FILLED, f"BYTECODE = {places!r}").encode(), **entries}
+                for name in sorted(filled):
+                    write_entry(archive, name, filled[name], zipfile.ZIP_DEFLATED)
         part.chmod(0o755)
         part.replace(output)
     finally:
         part.unlink(missing_ok=True)
     return output.stat().st_size
+
+
+def write_entry(archive: zipfile.ZipFile, name: str, data: bytes, method: int) -> None:
+    """Write an entry with one fixed date and mode."""
+    info = zipfile.ZipInfo(name, DATE)
+    info.create_system = UNIX
+    info.external_attr = MODE
+    archive.writestr(info, data, method, 9)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ the main one between two of its steps.
 from __future__ import annotations
 
 import signal
+from _signal import pthread_sigmask  # type: ignore[import-not-found]  # signal.pthread_sigmask() makes enums: 60 µs
 from functools import wraps
 from typing import Any, Callable, TypeVar, cast
 
@@ -25,10 +26,10 @@ def uninterrupted(function: Function) -> Function:
 
     @wraps(function)
     def wrapper(*arguments: Any, **options: Any) -> Any:
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, ALL)
+        before = pthread_sigmask(signal.SIG_BLOCK, ALL)
         try:
             return function(*arguments, **options)
         finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            pthread_sigmask(signal.SIG_SETMASK, before)
 
     return cast("Function", wrapper)

@@ -122,6 +122,7 @@ class Btf:
         self._by_name: dict[int, list[int]] = {}
         self._searches = 0
         self._cache: dict[int, Type] = {}
+        self.replaced: dict[int, Type] = {}  # those that are not as they are stored
         self._strings: dict[int, str] = {}
         self._string_budget = OVERLAP * str_len
         self._sizes: dict[int, int] = {}
@@ -139,7 +140,7 @@ class Btf:
 
     def __iter__(self) -> Iterator[Type]:
         """Its own types in order of id, without void and without the base's."""
-        return (self.type(i) for i in range(self._first_id, len(self)))
+        return map(self.type, range(self._first_id, len(self)))
 
     @property
     def first_id(self) -> int:
@@ -150,11 +151,6 @@ class Btf:
     def string_size(self) -> int:
         """Bytes of strings, the base's included."""
         return self._string_base + (self._str_end - self._str_start)
-
-    @property
-    def byte_size(self) -> int:
-        """Bytes of the whole blob, without its base."""
-        return len(self._data)
 
     @property
     def data(self) -> bytes:
@@ -172,11 +168,8 @@ class Btf:
             fixed, element = [NO_LENGTH] * 128, [0] * 128
             for kind, (info_size, element_size, _flags) in enumerate(self._layout[1:128], 1):
                 fixed[kind], element[kind] = 3 + info_size // 4, element_size // 4
-            for kind in range(1, len(Kind)):
-                fixed[kind], element[kind] = (
-                    3 + FIXED_WORDS.get(Kind(kind), 0),
-                    ELEMENT_WORDS.get(Kind(kind), 0),
-                )
+            for known in list(Kind)[1:]:
+                fixed[known], element[known] = 3 + FIXED_WORDS.get(known, 0), ELEMENT_WORDS.get(known, 0)
             words, offsets, at = self._words, array("I"), 0
             end = len(words)
             append = offsets.append
@@ -236,7 +229,7 @@ class Btf:
 
     def replace(self, found: Type) -> None:
         """Put a corrected type in the place of the one with its id."""
-        self._cache[found.id] = found
+        self._cache[found.id] = self.replaced[found.id] = found
 
     def skip(self, type_id: int, *, typedefs: bool = True) -> Type:
         """The type below const, volatile, restrict, type tags and (unless told not to) typedefs."""
@@ -380,8 +373,12 @@ class Btf:
 
     def kinds(self) -> bytes:
         """The kind of each own type, by number, in order of id."""
-        words = self._words
-        return bytes([words[at + 1] >> 24 & 0x7F for at in self._index()])
+        return bytes([self._words[at + 1] >> 24 & 0x7F for at in self._index()])
+
+    def stored(self, start: int, end: int) -> bytes:
+        """The records of own types from one id up to another, as they are stored, in the host's byte order."""
+        places = [*self._index()[start - self._first_id : end - self._first_id + 1], len(self._words)]
+        return self._words[places[0] : places[end - start]].tobytes() if end > start else b""
 
     def of_kind(self, kind: Kind) -> Iterator[Type]:
         """Its own types of a kind, in order of id; the others are not decoded."""

@@ -70,7 +70,7 @@ class Printer:
         self._offsets = offsets
         self._flexible = flexible
         self._layouts = Layouts(btf)
-        self._left = FREE + PER_BYTE * btf.byte_size
+        self._left = FREE + PER_BYTE * len(btf.data)
         self._holes = 0
         self._tags: dict[tuple[int, int], list[str]] | None = None
 

@@ -9,10 +9,14 @@ Source: the kernel's checks in kernel/bpf/btf.c.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from pybpfload.btf import types as t
 from pybpfload.btf.types import Kind, Type
+
+if TYPE_CHECKING:
+    from pybpfload.btf.blob import Btf
 
 __all__ = ["encode", "placeholder"]
 
@@ -22,19 +26,25 @@ def placeholder(type_id: int) -> t.Composite:
     return t.Composite(type_id, Kind.STRUCT, "", 0, ())
 
 
-def encode(types: Sequence[Type], *, strings: bytes = b"\0") -> bytes:
+def encode(types: Iterable[Type], *, over: Btf | None = None) -> bytes:
     """The blob of these types, in the host's byte order; the first has id 1.
 
     Args:
-        strings: a string section that the new one begins with: line info refers to it by offset.
+        types: in the order of their ids.
+        over: what has all ids that the types leave out. Its strings keep their offsets: line info refers to them.
     """
-    table = _Strings(strings)
-    words: list[int] = []
+    table = _Strings(over.string_section if over else b"\0")
+    section, end, next_id = bytearray(), len(over) if over else 1, 1
     for found in types:
-        words += _encode(found, table)
-    section = struct.pack(f"={len(words)}I", *words)
+        if over and found.id > next_id:
+            section += over.stored(next_id, min(found.id, end))
+        words = _encode(found, table)
+        section += struct.pack(f"={len(words)}I", *words)
+        next_id = found.id + 1
+    if over and next_id < end:
+        section += over.stored(next_id, end)
     header = struct.pack("=HBBIIIII", 0xEB9F, 1, 0, 24, 0, len(section), len(section), len(table.data))
-    return header + section + bytes(table.data)
+    return bytes(header + section + table.data)
 
 
 class _Strings:

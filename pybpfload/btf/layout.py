@@ -233,7 +233,7 @@ def _fields(btf: Btf, composite: t.Composite, base_bits: int, depth: int) -> Ite
     count = 0
     for member in composite.members:
         btf.layout_work += 1
-        if btf.layout_work > FREE_FIELDS + btf.byte_size // 2:
+        if btf.layout_work > FREE_FIELDS + len(btf.data) // 2:
             # Structs without names that contain each other twice or more can ask for any number of members.
             raise BtfError(f"{btf.name}: its structs have more members than BTF of this size may")
         bits = base_bits + member.bit_offset

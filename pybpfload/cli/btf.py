@@ -135,7 +135,7 @@ def summary(btf: Btf) -> dict[str, Any]:
     document: dict[str, Any] = {
         "name": btf.name,
         "byte_order": "big" if btf.big_endian else "little",
-        "size": btf.byte_size,
+        "size": len(btf.data),
         "types": sum(kinds.values()),
         "first_id": btf.first_id,
         "kinds": {_kind_name(number): amount for number, amount in sorted(kinds.items())},

@@ -10,6 +10,7 @@ import mmap
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pybpfload._sys import maps as sys_maps
@@ -89,10 +90,19 @@ class Map:
         self._use_types(spec, btf)
 
     def _use_types(self, spec: MapSpec, btf: Btf | None) -> None:
-        self._key = codec_of(btf, spec.key_type) if btf and spec.key_type else None
-        if self._key is None and spec.type in NUMBERED:
-            self._key = NUMBER
-        self._value = codec_of(btf, spec.value_type) if btf and spec.value_type and spec.content is None else None
+        self._btf, self._types = btf, (spec.key_type, spec.value_type if spec.content is None else 0)
+        for known in ("_key", "_value"):
+            self.__dict__.pop(known, None)
+
+    # Nobody may ever ask: the value of a scratch map can be as large as all records together.
+    @cached_property
+    def _key(self) -> Codec | None:
+        number = NUMBER if self.type in NUMBERED else None
+        return codec_of(self._btf, self._types[0]) if self._btf and self._types[0] else number
+
+    @cached_property
+    def _value(self) -> Codec | None:
+        return codec_of(self._btf, self._types[1]) if self._btf and self._types[1] else None
 
     def __repr__(self) -> str:
         closed = " closed" if self._fd.closed else ""

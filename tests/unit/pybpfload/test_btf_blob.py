@@ -239,4 +239,4 @@ def test_kinds_are_those_of_the_types():
     btf = made.btf()
     assert list(btf.kinds()) == [x.kind for x in made.all]
     assert list(btf.of_kind(Kind.STRUCT)) == [x for x in made.all if x.kind is Kind.STRUCT]
-    assert btf.byte_size == len(made.blob())
+    assert btf.data == made.blob()
