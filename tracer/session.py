@@ -35,7 +35,6 @@ from tracer.proc.tree import descendants
 from tracer.service import Service
 from tracer.sinks import is_document
 from tracer.sinks.output import open_output
-from tracer.sinks.recording import Recording
 from tracer.stream import Stream
 from tracer.view import View
 
@@ -50,6 +49,7 @@ if TYPE_CHECKING:
     from tracer.probes import Probe
     from tracer.sinks import Sink
     from tracer.sinks.output import Output
+    from tracer.sinks.recording import Recording
     from tracer.stop import Stop
 
 # How long the rest of the ring may take to write, once the programs are off.
@@ -126,6 +126,7 @@ class Session:
         self._whole_tree = whole_tree and bool(self._settings.tree)
         self._view = view or View()
         self._needs = needs
+        self._recording: Recording | None = None
         self._terminal = has_terminal()
         self._service = Service(options, log)
 
@@ -156,16 +157,20 @@ class Session:
                 manager.attach_programs()
                 self._check(manager)
                 self._limit(manager)
-                if isinstance(sink, Recording) and manager.decoder:
-                    sink.describe(manager.decoder)
+                if self._recording and manager.decoder:
+                    self._recording.describe(manager.decoder)
                 self._run(manager, counting, target, output)
         return self._stop.exit_code
 
     def _make_sink(self, output: Output) -> Sink:
         """What takes the events, with a recording in front of it if there is to be one."""
         sink = self._view.make_sink(self._options, output)
-        path, redacted = self._options.record, self._settings.redact
-        return Recording(path, sink, redacted=redacted) if path else sink
+        if not self._options.record:
+            return sink
+        from tracer.sinks.recording import Recording
+
+        self._recording = Recording(self._options.record, sink, redacted=self._settings.redact)
+        return self._recording
 
     def _check(self, manager: EbpfManager) -> None:
         for state in manager.states:

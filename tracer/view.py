@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING
 
 from tracer.pipeline import run_pipeline
 from tracer.present import present_libraries
-from tracer.profile import Profile
 from tracer.sinks import make_sink
-from tracer.sinks.recording import Nothing
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -17,6 +15,7 @@ if TYPE_CHECKING:
 
     from tracer.manager import EbpfManager
     from tracer.pipeline import Stages
+    from tracer.profile import Profile
     from tracer.sinks import Sink
     from tracer.sinks.output import Output
 
@@ -62,6 +61,8 @@ class NoView(View):
 
     def make_sink(self, options: Namespace, output: Output) -> Sink:  # noqa: ARG002  as the others
         """Only counts."""
+        from tracer.sinks.recording import Nothing
+
         return Nothing()
 
 
@@ -90,6 +91,8 @@ class ProfileView(View):
 
     def make_sink(self, options: Namespace, output: Output) -> Sink:
         """The profile itself."""
+        from tracer.profile import Profile
+
         self._profile = Profile(output, options.format, redact=not options.no_redact, words=options.words)
         return self._profile
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import platform
+import os
 import re
 from collections.abc import Sequence
 from fnmatch import translate
@@ -41,7 +41,7 @@ def syscall_function(name: str) -> str:
     Kernel: wrappers 4.17, fa697140f9a2.
     """
     data = _read()
-    prefix = PREFIXES.get(platform.machine(), "")
+    prefix = PREFIXES.get(os.uname().machine, "")
     tried = [f"{prefix}sys_{name}", f"__se_sys_{name}", f"sys_{name}"]
     for function in tried:
         if has_symbol(data, function):

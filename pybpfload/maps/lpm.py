@@ -30,6 +30,8 @@ class LpmTrie(HashMap):
     """
 
     def _pack_key(self, key: Any) -> bytes:
+        if isinstance(key, (bytes, bytearray, tuple, dict)):
+            return super()._pack_key(self._pair(key))
         import ipaddress as ip  # only tries of addresses need it
 
         if isinstance(key, str):
@@ -43,7 +45,7 @@ class LpmTrie(HashMap):
         elif isinstance(key, (ip.IPv4Address, ip.IPv6Address)):
             length, data = key.max_prefixlen, key.packed
         else:
-            return super()._pack_key(self._pair(key))
+            return super()._pack_key(key)
         room = self.key_size - LENGTH.size
         if len(data) != room:
             raise RecordError(f"{self._label}: an address of {len(data)} bytes, expected {room}")

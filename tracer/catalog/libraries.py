@@ -159,6 +159,7 @@ STARTS = (
     ("crypto.", "/crypto-", "Erlang", RUNTIME),
 )
 
+_BY_FIRST = {row[0][0]: [other for other in STARTS if other[0][0] == row[0][0]] for row in STARTS}
 _BY_NAME = {name: Library(name, family, role) for family, role, names in ROWS for name in names.split()}
 
 _SHARED = re.compile(r"(.+?)\.so(?:$|[.-])", re.DOTALL)
@@ -187,7 +188,7 @@ def find_library(path: str) -> Library | None:
         found = _BY_NAME.get(name)
         if found:
             return found
-    for start, part, family, role in STARTS:
+    for start, part, family, role in _BY_FIRST.get(base[:1], ()):
         if base.startswith(start) and part in folder + "/":
             return Library(stem.partition(".")[0], family, role)
     return None

@@ -91,8 +91,7 @@ class State(NamedTuple):
 
 def fill(maps: Mapping[str, Map], enums: dict[str, dict[str, int]]) -> None:
     """Put the catalog into the kernel's table."""
-    for number, row in enumerate(FUNCTIONS):
-        maps["functions"][number] = row_values(row, enums)
+    maps["functions"].update((number, row_values(row, enums)) for number, row in enumerate(FUNCTIONS))
 
 
 def attach(context: Context) -> None:
