@@ -58,13 +58,10 @@ class Bytecode:
         return self._index[name][1]
 
     def get_source(self, name):
-        return self._zip.get_source(name)
+        return self.get_data(self._archive + "/" + self._index[name][0]).decode()
 
     def get_data(self, path):
         return self._zip.get_data(path)
-
-    def get_resource_reader(self, name):
-        return self._zip.get_resource_reader(name)
 
 
 try:
