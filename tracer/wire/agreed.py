@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from tracer.catalog.grades import PQ_CLASSICAL, PQ_HYBRID, PQ_NONE, PQ_PURE, Negotiated, exchange_kind, grade_tls
 from tracer.catalog.groups import group_name
 from tracer.catalog.signatures import scheme_name
 from tracer.catalog.suites import suite_name
 from tracer.catalog.versions import VERSIONS, is_old, version_name
+from tracer.known import Known
 from tracer.wire import hello as h
 from tracer.wire.certificate import Certificate
 from tracer.wire.exchange import Exchange
@@ -21,6 +22,12 @@ from tracer.wire.reader import text
 NOT_OFFERED, NOT_CHOSEN = "client did not offer", "server did not choose"
 NEGOTIATED = "negotiated"
 TRANSPORTS = {"t": "TCP", "d": "DTLS", "q": "QUIC"}
+
+
+# What of a client's extensions is the same in each of its connections, and says something; of others, that they are
+# there is enough. Clients, and hostile ones, choose how many of these there are: not many are remembered.
+LASTING = frozenset((h.GROUPS, h.POINT_FORMATS, h.SIGNATURES, h.ALPN, h.VERSIONS))
+MAX_SHAPES, MAX_GRADES, LONGEST = 256, 512, 1024
 
 
 @dataclass
@@ -53,7 +60,10 @@ def describe(agreed: Agreed, *, whole: bool, transport: str = "t") -> dict[str, 
         whole: whether nothing is missing.
         transport: as in `ja4`.
     """
-    fields: dict[str, Any] = {**_offered(agreed.offer, transport), **_chosen(agreed)}
+    shape = _shape(agreed.offer, transport) if agreed.offer else None
+    fields = _chosen(agreed, shape)
+    if agreed.offer and shape:
+        fields.update(shape.fields, sni=h.server_name(agreed.offer))
     fields["source"], fields["transport"] = "wire", TRANSPORTS[transport]
     fields["success"] = False if agreed.failed else None
     fields["hello_retry"] = agreed.retried
@@ -61,26 +71,51 @@ def describe(agreed: Agreed, *, whole: bool, transport: str = "t") -> dict[str, 
     return fields
 
 
-def _offered(offer: Hello | None, transport: str) -> dict[str, Any]:
-    if offer is None:
-        names = ("sni", "ech", "offered_alpn", "offered_versions", "offered_groups", "ja3", "ja4")
-        return dict.fromkeys(names)
-    return {
-        "sni": h.server_name(offer),
+class Shape(NamedTuple):
+    """What all hellos of a client have in common.
+
+    Attributes:
+        fields: the values of the event; do not change them.
+        reason: who kept the key exchange classical, if it is.
+    """
+
+    fields: dict[str, Any]
+    reason: str | None
+
+
+def _shape(offer: Hello, transport: str) -> Shape:
+    """The shape of a hello: worked out once for all that differ in random numbers, names and keys alone."""
+    lasting = tuple([(kind, data if kind in LASTING else b"") for kind, data in offer.extensions])
+    key = offer._replace(random=b"", session=b"", extensions=lasting), transport
+    return _shapes[key] if sum([len(data) for _, data in lasting]) <= LONGEST else _work_out(key)
+
+
+def _work_out(key: tuple[Hello, str]) -> Shape:
+    offer, transport = key
+    groups = h.offered_groups(offer)
+    fields = {
         "ech": offer.extension(h.ENCRYPTED_HELLO) is not None,
         "offered_alpn": tuple(map(text, h.protocols(offer))),
         "offered_versions": tuple(map(version_name, h.offered_versions(offer))),
-        "offered_groups": tuple(map(group_name, h.offered_groups(offer))),
+        "offered_groups": tuple(map(group_name, groups)),
         # Of a part they would be those of somebody else.
         "ja3": None if offer.cut else ja3(offer),
         "ja4": None if offer.cut else ja4(offer, transport),
     }
+    if any(exchange_kind(group) in (PQ_HYBRID, PQ_PURE) for group in groups):
+        return Shape(fields, NOT_CHOSEN)
+    return Shape(fields, None if offer.cut else NOT_OFFERED)
 
 
-def _chosen(agreed: Agreed) -> dict[str, Any]:
+_shapes = Known(_work_out, MAX_SHAPES)
+_grades = Known(grade_tls, MAX_GRADES)
+
+
+def _chosen(agreed: Agreed, shape: Shape | None) -> dict[str, Any]:
     answer, certificate, exchange = agreed.answer, agreed.certificate, agreed.exchange
     fields: dict[str, Any] = dict.fromkeys(
-        ("version", "suite", "group", "signature_scheme", "alpn", "resumed", "post_quantum", "post_quantum_reason",
+        ("sni", "ech", "offered_alpn", "offered_versions", "offered_groups", "ja3", "ja4",
+         "version", "suite", "group", "signature_scheme", "alpn", "resumed", "post_quantum", "post_quantum_reason",
          "certificate_subject", "certificate_issuer", "certificate_key", "certificate_signature",
          "certificate_not_before", "certificate_not_after", "grade", "grade_reason", "evidence")
     )  # fmt: skip
@@ -99,7 +134,7 @@ def _chosen(agreed: Agreed) -> dict[str, Any]:
         alpn=text(protocols[0]) if protocols else None,
         resumed=agreed.resumed if is_old(version) else answer.extension(h.PRE_SHARED_KEY) is not None,
         post_quantum=kind,
-        post_quantum_reason=_reason(agreed, kind),
+        post_quantum_reason=shape.reason if shape and kind == PQ_CLASSICAL else None,
         evidence=NEGOTIATED,
     )
     if certificate:
@@ -111,7 +146,7 @@ def _chosen(agreed: Agreed) -> dict[str, Any]:
             certificate_not_before=certificate.not_before,
             certificate_not_after=certificate.not_after,
         )
-    fields["grade"], fields["grade_reason"] = grade_tls(
+    fields["grade"], fields["grade_reason"] = _grades[
         Negotiated(
             version,
             suite,
@@ -125,7 +160,7 @@ def _chosen(agreed: Agreed) -> dict[str, Any]:
             key_bits=certificate.bits if certificate else 0,
             signature=certificate.signature if certificate else "",
         )
-    )
+    ]
     return fields
 
 
@@ -140,12 +175,3 @@ def _exchange_kind(agreed: Agreed, version: int, group: int | None) -> str | Non
         return PQ_NONE
     # RSA, or numbers: nothing that TLS 1.2 has is anything else.
     return PQ_CLASSICAL
-
-
-def _reason(agreed: Agreed, kind: str | None) -> str | None:
-    """Who kept a key exchange classical; None if nobody did, or it is not known."""
-    if kind != PQ_CLASSICAL or agreed.offer is None:
-        return None
-    if any(exchange_kind(group) in (PQ_HYBRID, PQ_PURE) for group in h.offered_groups(agreed.offer)):
-        return NOT_CHOSEN
-    return None if agreed.offer.cut else NOT_OFFERED

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from tracer.catalog.versions import is_old
+from tracer.known import Known
 from tracer.wire import hello as h
 from tracer.wire.agreed import Agreed, describe
 from tracer.wire.certificate import Certificate, read_certificate
@@ -16,6 +17,10 @@ from tracer.wire.reader import CutError, Reader, WireError
 NEW_TICKET, CERTIFICATE, KEY_EXCHANGE, HELLO_DONE = 4, 11, 12, 14
 
 MAX_MESSAGES = 64
+
+# Most servers show the same certificate each time.
+MAX_CERTIFICATES, LONGEST = 256, 1 << 12
+_certificates = Known(read_certificate, MAX_CERTIFICATES, LONGEST)
 
 
 class Message(NamedTuple):
@@ -133,7 +138,7 @@ def _certificate(server: Flight) -> Certificate | None:
     reader = Reader(message.body, cut=message.cut)
     try:
         reader.number(3)
-        return read_certificate(reader.vector(3))
+        return _certificates[reader.vector(3)]
     except WireError:
         return None
 
