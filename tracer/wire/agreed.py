@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from tracer.catalog.grades import PQ_CLASSICAL, PQ_HYBRID, PQ_NONE, PQ_PURE, Negotiated, exchange_kind, grade_tls
@@ -24,14 +23,13 @@ NEGOTIATED = "negotiated"
 TRANSPORTS = {"t": "TCP", "d": "DTLS", "q": "QUIC"}
 
 
-# What of a client's extensions is the same in each of its connections, and says something; of others, that they are
-# there is enough. Clients, and hostile ones, choose how many of these there are: not many are remembered.
-LASTING = frozenset((h.GROUPS, h.POINT_FORMATS, h.SIGNATURES, h.ALPN, h.VERSIONS))
-MAX_SHAPES, MAX_GRADES, LONGEST = 256, 512, 1024
+# How many bytes of an extension say something of the two sides, and not of this connection alone; of others, that they
+# are there is enough. What was made of it is remembered, but not much: strangers choose what there is to remember.
+LASTING = {**dict.fromkeys((h.GROUPS, h.POINT_FORMATS, h.SIGNATURES, h.ALPN, h.VERSIONS), 1 << 16), h.KEY_SHARE: 2}
+MAX_KNOWN, LONGEST = 256, 1024
 
 
-@dataclass
-class Agreed:
+class Agreed(NamedTuple):
     """What is known of a handshake.
 
     Attributes:
@@ -42,6 +40,8 @@ class Agreed:
         resumed: up to TLS 1.2: whether the keys are those of an earlier handshake.
         certificate: the server's, up to TLS 1.2.
         exchange: the server's part of the key exchange, up to TLS 1.2.
+        whole: whether nothing is missing.
+        transport: as in `tracer.wire.fingerprints.ja4`.
     """
 
     offer: Hello | None
@@ -51,71 +51,63 @@ class Agreed:
     resumed: bool | None = None
     certificate: Certificate | None = None
     exchange: Exchange | None = None
+    whole: bool = True
+    transport: str = "t"
 
 
-def describe(agreed: Agreed, *, whole: bool, transport: str = "t") -> dict[str, Any]:
+def describe(agreed: Agreed) -> dict[str, Any]:
     """The values of the event by their names.
 
-    Args:
-        whole: whether nothing is missing.
-        transport: as in `ja4`.
+    Most connections differ in random numbers, keys and names alone: the rest is worked out once for all of them.
     """
-    shape = _shape(agreed.offer, transport) if agreed.offer else None
-    fields = _chosen(agreed, shape)
-    if agreed.offer and shape:
-        fields.update(shape.fields, sni=h.server_name(agreed.offer))
-    fields["source"], fields["transport"] = "wire", TRANSPORTS[transport]
-    fields["success"] = False if agreed.failed else None
-    fields["hello_retry"] = agreed.retried
-    fields["truncated"] = not whole
+    offer, size = _lasting(agreed.offer)
+    answer, more = _lasting(agreed.answer)
+    alike = agreed._replace(offer=offer, answer=answer)
+    fields = dict(_alike[alike] if size + more <= LONGEST else _describe(alike))
+    fields["sni"] = h.server_name(agreed.offer) if agreed.offer else None
     return fields
 
 
-class Shape(NamedTuple):
-    """What all hellos of a client have in common.
-
-    Attributes:
-        fields: the values of the event; do not change them.
-        reason: who kept the key exchange classical, if it is.
-    """
-
-    fields: dict[str, Any]
-    reason: str | None
+def _lasting(hello: Hello | None) -> tuple[Hello | None, int]:
+    """A hello without what is of one connection only, and how many bytes its extensions have."""
+    if hello is None:
+        return None, 0
+    kept = tuple([(kind, data[: LASTING.get(kind, 0)]) for kind, data in hello.extensions])
+    return Hello(hello.version, b"", b"", hello.suites, kept, hello.cut), sum([len(data) for _, data in kept])
 
 
-def _shape(offer: Hello, transport: str) -> Shape:
-    """The shape of a hello: worked out once for all that differ in random numbers, names and keys alone."""
-    lasting = tuple([(kind, data if kind in LASTING else b"") for kind, data in offer.extensions])
-    key = offer._replace(random=b"", session=b"", extensions=lasting), transport
-    return _shapes[key] if sum([len(data) for _, data in lasting]) <= LONGEST else _work_out(key)
+def _describe(agreed: Agreed) -> dict[str, Any]:
+    """All but the name of the server."""
+    fields: dict[str, Any] = {**_offered(agreed.offer, agreed.transport), **_chosen(agreed)}
+    fields["source"], fields["transport"] = "wire", TRANSPORTS[agreed.transport]
+    fields["success"] = False if agreed.failed else None
+    fields["hello_retry"] = agreed.retried
+    fields["truncated"] = not agreed.whole
+    return fields
 
 
-def _work_out(key: tuple[Hello, str]) -> Shape:
-    offer, transport = key
-    groups = h.offered_groups(offer)
-    fields = {
+_alike = Known(_describe, MAX_KNOWN)
+
+
+def _offered(offer: Hello | None, transport: str) -> dict[str, Any]:
+    if offer is None:
+        names = ("ech", "offered_alpn", "offered_versions", "offered_groups", "ja3", "ja4")
+        return dict.fromkeys(names)
+    return {
         "ech": offer.extension(h.ENCRYPTED_HELLO) is not None,
         "offered_alpn": tuple(map(text, h.protocols(offer))),
         "offered_versions": tuple(map(version_name, h.offered_versions(offer))),
-        "offered_groups": tuple(map(group_name, groups)),
+        "offered_groups": tuple(map(group_name, h.offered_groups(offer))),
         # Of a part they would be those of somebody else.
         "ja3": None if offer.cut else ja3(offer),
         "ja4": None if offer.cut else ja4(offer, transport),
     }
-    if any(exchange_kind(group) in (PQ_HYBRID, PQ_PURE) for group in groups):
-        return Shape(fields, NOT_CHOSEN)
-    return Shape(fields, None if offer.cut else NOT_OFFERED)
 
 
-_shapes = Known(_work_out, MAX_SHAPES)
-_grades = Known(grade_tls, MAX_GRADES)
-
-
-def _chosen(agreed: Agreed, shape: Shape | None) -> dict[str, Any]:
+def _chosen(agreed: Agreed) -> dict[str, Any]:
     answer, certificate, exchange = agreed.answer, agreed.certificate, agreed.exchange
     fields: dict[str, Any] = dict.fromkeys(
-        ("sni", "ech", "offered_alpn", "offered_versions", "offered_groups", "ja3", "ja4",
-         "version", "suite", "group", "signature_scheme", "alpn", "resumed", "post_quantum", "post_quantum_reason",
+        ("version", "suite", "group", "signature_scheme", "alpn", "resumed", "post_quantum", "post_quantum_reason",
          "certificate_subject", "certificate_issuer", "certificate_key", "certificate_signature",
          "certificate_not_before", "certificate_not_after", "grade", "grade_reason", "evidence")
     )  # fmt: skip
@@ -134,7 +126,7 @@ def _chosen(agreed: Agreed, shape: Shape | None) -> dict[str, Any]:
         alpn=text(protocols[0]) if protocols else None,
         resumed=agreed.resumed if is_old(version) else answer.extension(h.PRE_SHARED_KEY) is not None,
         post_quantum=kind,
-        post_quantum_reason=shape.reason if shape and kind == PQ_CLASSICAL else None,
+        post_quantum_reason=_reason(agreed, kind),
         evidence=NEGOTIATED,
     )
     if certificate:
@@ -146,7 +138,7 @@ def _chosen(agreed: Agreed, shape: Shape | None) -> dict[str, Any]:
             certificate_not_before=certificate.not_before,
             certificate_not_after=certificate.not_after,
         )
-    fields["grade"], fields["grade_reason"] = _grades[
+    fields["grade"], fields["grade_reason"] = grade_tls(
         Negotiated(
             version,
             suite,
@@ -160,7 +152,7 @@ def _chosen(agreed: Agreed, shape: Shape | None) -> dict[str, Any]:
             key_bits=certificate.bits if certificate else 0,
             signature=certificate.signature if certificate else "",
         )
-    ]
+    )
     return fields
 
 
@@ -175,3 +167,12 @@ def _exchange_kind(agreed: Agreed, version: int, group: int | None) -> str | Non
         return PQ_NONE
     # RSA, or numbers: nothing that TLS 1.2 has is anything else.
     return PQ_CLASSICAL
+
+
+def _reason(agreed: Agreed, kind: str | None) -> str | None:
+    """Who kept a key exchange classical; None if nobody did, or it is not known."""
+    if kind != PQ_CLASSICAL or agreed.offer is None:
+        return None
+    if any(exchange_kind(group) in (PQ_HYBRID, PQ_PURE) for group in h.offered_groups(agreed.offer)):
+        return NOT_CHOSEN
+    return None if agreed.offer.cut else NOT_OFFERED

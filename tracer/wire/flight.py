@@ -80,15 +80,17 @@ def conclude(client: Flight, server: Flight, transport: str = "t") -> tuple[dict
     answer = next((each for each in answers if not each.is_retry and not each.cut), None)
     failed = server.failed or client.failed
     retried = bool(answers) and answers[0].is_retry
-    agreed = Agreed(offers[0] if offers else None, answer, retried=retried, failed=failed)
+    agreed = Agreed(offers[0] if offers else None, answer, retried=retried, failed=failed, transport=transport)
     whole = bool(offers) and not offers[0].cut and (failed or answer is not None)
     if answer and is_old(h.chosen_version(answer)):
         rest = server.messages[_after(server, answers) :]
-        agreed.resumed = _resumed(rest, server, answer, offers)
-        agreed.certificate = _certificate(server)
-        agreed.exchange = _exchange(server, answer)
+        agreed = agreed._replace(
+            resumed=_resumed(rest, server, answer, offers),
+            certificate=_certificate(server),
+            exchange=_exchange(server, answer),
+        )
         whole = whole and (server.ended or server.first(HELLO_DONE) is not None)
-    return describe(agreed, whole=whole, transport=transport), whole
+    return describe(agreed._replace(whole=whole)), whole
 
 
 def _hellos(flight: Flight, kind: int, *, dtls: bool) -> list[Hello]:

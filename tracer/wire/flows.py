@@ -16,6 +16,7 @@ from __future__ import annotations
 import socket
 from collections import OrderedDict
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
 
 from tracer.wire.reader import WireError
@@ -41,6 +42,8 @@ QUIET_NS = 5_000_000_000
 
 # What an event takes from the process that sent its side.
 OWNER = ("start_time", "cgroup", "pid", "host_pid", "tid", "ppid", "uid", "gid", "comm")
+
+_owner = itemgetter(*OWNER)
 
 End = tuple[bytes, int]
 
@@ -221,7 +224,7 @@ class Flows:
         if flags & CONNECTED:
             flow.ways[own].connected = True
         if flags & OWNED:
-            way.owner = {name: record[name] for name in OWNER}
+            way.owner = dict(zip(OWNER, _owner(record)))
             way.wanted = bool(flags & WANTED)
         if record["protocol"] == socket.IPPROTO_TCP:
             more = way.add(record["offset"], record["data"])
