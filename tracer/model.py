@@ -347,5 +347,4 @@ _BLANK = {
 
 def complete(kind: str, fields: Fields) -> None:
     """Give a handshake None where nothing is known of a column."""
-    for name, value in _BLANK[kind].items():
-        fields.setdefault(name, value)
+    fields.update({**_BLANK[kind], **fields})

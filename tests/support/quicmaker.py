@@ -23,7 +23,7 @@ def initial(number: int, side: str, packet: int, frames: bytes, destination: byt
     head += bytes((len(destination),)) + destination + b"\0" + b"\0"
     head += variable(4 + len(frames) + quic.TAG) + packet.to_bytes(4, "big")
     nonce = (keys._nonce ^ packet).to_bytes(12, "big")
-    payload = aes.counter_mode(keys._keys, nonce, frames) + bytes(quic.TAG)
+    payload = aes.counter_mode(keys._keys, [(nonce, frames)])[0] + bytes(quic.TAG)
     mask = aes.encrypt(keys._head, payload[: quic.SAMPLE])
     protected = bytes((head[0] ^ mask[0] & 0x0F,)) + head[1:-4]
     return protected + bytes(a ^ b for a, b in zip(head[-4:], mask[1:5])) + payload

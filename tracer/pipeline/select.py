@@ -53,6 +53,11 @@ class Selection:
                  only_wire: bool = False) -> None:  # fmt: skip
         self._options = options
         self.only_wire = only_wire
+        if only_wire and options.library:
+            raise UsageError(
+                f"--library does nothing here: {options.command} shows the wire, which does not tell libraries apart",
+                hint="for handshakes that a library's functions tell: monitor --library",
+            )
         self.kinds = frozenset(kinds) or frozenset(kind.name for kind in KINDS if not kind.hidden)
         self.doubts: list[str] = []
         self._limit_kinds("file", options.file, lambda kind: bool(kind.file))

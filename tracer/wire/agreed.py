@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from tracer.catalog.grades import PQ_CLASSICAL, PQ_HYBRID, PQ_NONE, PQ_PURE, Negotiated, exchange_kind, grade_tls
 from tracer.catalog.groups import group_name
 from tracer.catalog.signatures import scheme_name
 from tracer.catalog.suites import suite_name
 from tracer.catalog.versions import VERSIONS, is_old, version_name
+from tracer.known import Known
 from tracer.wire import hello as h
 from tracer.wire.certificate import Certificate
 from tracer.wire.exchange import Exchange
@@ -23,8 +23,13 @@ NEGOTIATED = "negotiated"
 TRANSPORTS = {"t": "TCP", "d": "DTLS", "q": "QUIC"}
 
 
-@dataclass
-class Agreed:
+# How many bytes of an extension say something of the two sides, and not of this connection alone; of others, that they
+# are there is enough. What was made of it is remembered, but not much: strangers choose what there is to remember.
+LASTING = {**dict.fromkeys((h.GROUPS, h.POINT_FORMATS, h.SIGNATURES, h.ALPN, h.VERSIONS), 1 << 16), h.KEY_SHARE: 2}
+MAX_KNOWN, LONGEST = 256, 1024
+
+
+class Agreed(NamedTuple):
     """What is known of a handshake.
 
     Attributes:
@@ -35,6 +40,8 @@ class Agreed:
         resumed: up to TLS 1.2: whether the keys are those of an earlier handshake.
         certificate: the server's, up to TLS 1.2.
         exchange: the server's part of the key exchange, up to TLS 1.2.
+        whole: whether nothing is missing.
+        transport: as in `tracer.wire.fingerprints.ja4`.
     """
 
     offer: Hello | None
@@ -44,29 +51,49 @@ class Agreed:
     resumed: bool | None = None
     certificate: Certificate | None = None
     exchange: Exchange | None = None
+    whole: bool = True
+    transport: str = "t"
 
 
-def describe(agreed: Agreed, *, whole: bool, transport: str = "t") -> dict[str, Any]:
+def describe(agreed: Agreed) -> dict[str, Any]:
     """The values of the event by their names.
 
-    Args:
-        whole: whether nothing is missing.
-        transport: as in `ja4`.
+    Most connections differ in random numbers, keys and names alone: the rest is worked out once for all of them.
     """
-    fields: dict[str, Any] = {**_offered(agreed.offer, transport), **_chosen(agreed)}
-    fields["source"], fields["transport"] = "wire", TRANSPORTS[transport]
+    offer, size = _lasting(agreed.offer)
+    answer, more = _lasting(agreed.answer)
+    alike = agreed._replace(offer=offer, answer=answer)
+    fields = dict(_alike[alike] if size + more <= LONGEST else _describe(alike))
+    fields["sni"] = h.server_name(agreed.offer) if agreed.offer else None
+    return fields
+
+
+def _lasting(hello: Hello | None) -> tuple[Hello | None, int]:
+    """A hello without what is of one connection only, and how many bytes its extensions have."""
+    if hello is None:
+        return None, 0
+    kept = tuple([(kind, data[: LASTING.get(kind, 0)]) for kind, data in hello.extensions])
+    return Hello(hello.version, b"", b"", hello.suites, kept, hello.cut), sum([len(data) for _, data in kept])
+
+
+def _describe(agreed: Agreed) -> dict[str, Any]:
+    """All but the name of the server."""
+    fields: dict[str, Any] = {**_offered(agreed.offer, agreed.transport), **_chosen(agreed)}
+    fields["source"], fields["transport"] = "wire", TRANSPORTS[agreed.transport]
     fields["success"] = False if agreed.failed else None
     fields["hello_retry"] = agreed.retried
-    fields["truncated"] = not whole
+    fields["truncated"] = not agreed.whole
     return fields
+
+
+_alike = Known(_describe, MAX_KNOWN)
 
 
 def _offered(offer: Hello | None, transport: str) -> dict[str, Any]:
     if offer is None:
-        names = ("sni", "ech", "offered_alpn", "offered_versions", "offered_groups", "ja3", "ja4")
+        names = ("ech", "offered_alpn", "offered_versions", "offered_groups", "ja3", "ja4")
         return dict.fromkeys(names)
     return {
-        "sni": h.server_name(offer),
         "ech": offer.extension(h.ENCRYPTED_HELLO) is not None,
         "offered_alpn": tuple(map(text, h.protocols(offer))),
         "offered_versions": tuple(map(version_name, h.offered_versions(offer))),

@@ -70,7 +70,7 @@ def ja4(hello: Hello, transport: str = "t") -> str:
 
 
 def _hex(found: Iterable[int]) -> str:
-    return ",".join(f"{number:04x}" for number in found)
+    return ",".join([f"{number:04x}" for number in found])
 
 
 def _short(text: str) -> str:

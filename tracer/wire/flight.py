@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from tracer.catalog.versions import is_old
+from tracer.known import Known
 from tracer.wire import hello as h
 from tracer.wire.agreed import Agreed, describe
 from tracer.wire.certificate import Certificate, read_certificate
@@ -16,6 +17,10 @@ from tracer.wire.reader import CutError, Reader, WireError
 NEW_TICKET, CERTIFICATE, KEY_EXCHANGE, HELLO_DONE = 4, 11, 12, 14
 
 MAX_MESSAGES = 64
+
+# Most servers show the same certificate each time.
+MAX_CERTIFICATES, LONGEST = 256, 1 << 12
+_certificates = Known(read_certificate, MAX_CERTIFICATES, LONGEST)
 
 
 class Message(NamedTuple):
@@ -75,15 +80,17 @@ def conclude(client: Flight, server: Flight, transport: str = "t") -> tuple[dict
     answer = next((each for each in answers if not each.is_retry and not each.cut), None)
     failed = server.failed or client.failed
     retried = bool(answers) and answers[0].is_retry
-    agreed = Agreed(offers[0] if offers else None, answer, retried=retried, failed=failed)
+    agreed = Agreed(offers[0] if offers else None, answer, retried=retried, failed=failed, transport=transport)
     whole = bool(offers) and not offers[0].cut and (failed or answer is not None)
     if answer and is_old(h.chosen_version(answer)):
         rest = server.messages[_after(server, answers) :]
-        agreed.resumed = _resumed(rest, server, answer, offers)
-        agreed.certificate = _certificate(server)
-        agreed.exchange = _exchange(server, answer)
+        agreed = agreed._replace(
+            resumed=_resumed(rest, server, answer, offers),
+            certificate=_certificate(server),
+            exchange=_exchange(server, answer),
+        )
         whole = whole and (server.ended or server.first(HELLO_DONE) is not None)
-    return describe(agreed, whole=whole, transport=transport), whole
+    return describe(agreed._replace(whole=whole)), whole
 
 
 def _hellos(flight: Flight, kind: int, *, dtls: bool) -> list[Hello]:
@@ -133,7 +140,7 @@ def _certificate(server: Flight) -> Certificate | None:
     reader = Reader(message.body, cut=message.cut)
     try:
         reader.number(3)
-        return read_certificate(reader.vector(3))
+        return _certificates[reader.vector(3)]
     except WireError:
         return None
 

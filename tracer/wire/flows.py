@@ -16,6 +16,7 @@ from __future__ import annotations
 import socket
 from collections import OrderedDict
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
 
 from tracer.wire.reader import WireError
@@ -41,6 +42,8 @@ QUIET_NS = 5_000_000_000
 
 # What an event takes from the process that sent its side.
 OWNER = ("start_time", "cgroup", "pid", "host_pid", "tid", "ppid", "uid", "gid", "comm")
+
+_owner = itemgetter(*OWNER)
 
 End = tuple[bytes, int]
 
@@ -104,7 +107,7 @@ class Way:
     @property
     def size(self) -> int:
         """Bytes that it holds."""
-        return len(self.whole) + sum(map(len, self.parts.values()))
+        return len(self.whole) + (sum(map(len, self.parts.values())) if self.parts else 0)
 
     @property
     def began(self) -> bool:
@@ -186,8 +189,7 @@ class Flows:
         if flow is None:
             flow = self._flows[key] = Flow(ends, side, record)
         self._flows.move_to_end(key)
-        self._take(flow, side, record)
-        if not flow.told and flow.ways[0].began and flow.ways[1].began:
+        if self._take(flow, side, record) and flow.ways[0].began and flow.ways[1].began:
             found += self._look(flow)
         while len(self._flows) > MAX_FLOWS or self._bytes > MAX_BYTES:
             oldest = next(iter(self._flows))
@@ -209,30 +211,36 @@ class Flows:
         """What is told of all that is left."""
         return [told for key in list(self._flows) for told in self._end(key)]
 
-    def _take(self, flow: Flow, side: int, record: Fields) -> None:
+    def _take(self, flow: Flow, side: int, record: Fields) -> bool:
+        """Take in a piece; returns whether it may change what can be told: a copy of one does not."""
         way, flags = flow.ways[side], record["flags"]
         way.base = record["base"]
         flow.record = record
-        own = side if flags & SENT else 1 - side
-        flow.here.add(own)
-        flow.ways[own].connected |= bool(flags & CONNECTED)
-        if flags & OWNED:
-            way.owner = {name: record[name] for name in OWNER}
-            way.wanted = bool(flags & WANTED)
         if flow.told:
-            return
+            return False
+        own = side if flags & SENT else 1 - side
+        news = own not in flow.here or bool(flags & OWNED)
+        flow.here.add(own)
+        if flags & CONNECTED:
+            flow.ways[own].connected = True
+        if flags & OWNED:
+            way.owner = dict(zip(OWNER, _owner(record)))
+            way.wanted = bool(flags & WANTED)
         if record["protocol"] == socket.IPPROTO_TCP:
-            way.add(record["offset"], record["data"])
+            more = way.add(record["offset"], record["data"])
         else:
-            self._take_datagrams(way, record)
+            more = self._take_datagrams(way, record)
         size = flow.ways[0].size + flow.ways[1].size
         self._bytes += size - flow.size
         flow.size = size
+        return news or more
 
-    def _take_datagrams(self, way: Way, record: Fields) -> None:
+    def _take_datagrams(self, way: Way, record: Fields) -> bool:
         data, size = record["data"], record["segment"] or len(record["data"])
+        more = False
         for part, begin in enumerate(range(0, len(data), size or 1)):
-            way.add_datagram(record["offset"] * MAX_PIECES + part, data[begin : begin + size])
+            more |= way.add_datagram(record["offset"] * MAX_PIECES + part, data[begin : begin + size])
+        return more
 
     def _look(self, flow: Flow) -> list[Told]:
         """Read both directions; what is complete is told."""

@@ -8,7 +8,6 @@ alone. Of a version that is not known nothing can be read.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -36,12 +35,14 @@ VERSIONS = {
 }
 
 LONG, FIXED, RESERVED = 0x80, 0x40, 0x0C
-SAMPLE, TAG, MAX_ID = 16, 16, 20
+HEAD, SAMPLE, TAG, MAX_ID = 8, 16, 16, 20
 PADDING, PING, ACK, ACK_ECN, CRYPTO, CLOSE = 0, 1, 2, 3, 6, 0x1C
 
 # Of each direction. A hello with a post-quantum key share takes two datagrams, and packets may be sent again.
-MAX_PACKETS, MAX_FRAMES, MAX_HELLO = 4, 256, 1 << 14
+MAX_DATAGRAMS, MAX_HEADS, MAX_PACKETS, MAX_HELLO = 16, 16, 4, 1 << 14
 LARGEST = 2048  # a datagram, of which an Ethernet takes 1500
+# What is decrypted of each direction, and how many numbers are read in it.
+MAX_BYTES, MAX_NUMBERS = 4500, 192
 
 
 class Packet(NamedTuple):
@@ -71,9 +72,11 @@ def begins(datagram: bytes) -> bool:
 
 def _packets(datagrams: Sequence[bytes]) -> Iterator[Packet]:
     """The Initial packets of one direction."""
-    for datagram in datagrams[: 4 * MAX_PACKETS]:
+    heads = MAX_HEADS
+    for datagram in datagrams[:MAX_DATAGRAMS]:
         reader = Reader(datagram[:LARGEST])
-        while reader and begins(reader.data[reader.at :]):
+        while heads and begins(reader.data[reader.at : reader.at + HEAD]):
+            heads -= 1
             begin = reader.at
             kind = reader.number(1) >> 4 & 3
             version = VERSIONS[reader.number(4)]
@@ -111,61 +114,81 @@ class Keys:
         self._nonce = int.from_bytes(_expand(own, f"{version.label} iv", 12), "big")
         self._head = aes.expand(_expand(own, f"{version.label} hp", 16))
 
-    def open(self, packet: Packet) -> bytes | None:
-        """The frames of a packet; None if these are not its keys."""
-        data, at = packet.data, packet.at
-        sample = data[at + 4 : at + 4 + SAMPLE]
-        if len(sample) < SAMPLE:
-            return None
-        mask = aes.encrypt(self._head, sample)
-        first = data[0] ^ mask[0] & 0x0F
-        if first & RESERVED:
-            return None
-        size = (first & 3) + 1
-        number = int.from_bytes(data[at : at + size], "big") ^ int.from_bytes(mask[1 : 1 + size], "big")
-        nonce = (self._nonce ^ number).to_bytes(12, "big")
-        return aes.counter_mode(self._keys, nonce, data[at + size : -TAG])
+    def open(self, packets: Sequence[Packet]) -> list[bytes | None]:
+        """The frames of packets; None for those of which these are not the keys, as far as that can be told.
+
+        Whether the tag of a packet is right is not looked at: who can send another one can send a right one.
+        """
+        samples = [packet.data[packet.at + 4 : packet.at + 4 + SAMPLE] for packet in packets]
+        masks = aes.encrypt(self._head, b"".join([sample.ljust(SAMPLE) for sample in samples]))
+        parts: list[tuple[bytes, bytes]] = []
+        left = MAX_BYTES
+        for i, ((_, data, at, _), sample) in enumerate(zip(packets, samples)):
+            mask = masks[i * SAMPLE : i * SAMPLE + 5]
+            first = data[0] ^ mask[0] & 0x0F
+            size = (first & 3) + 1
+            body = data[at + size : -TAG]
+            if first & RESERVED or len(sample) < SAMPLE or len(body) > left:
+                parts.append((b"", b""))
+                continue
+            left -= len(body)
+            number = int.from_bytes(data[at : at + size], "big") ^ int.from_bytes(mask[1 : 1 + size], "big")
+            parts.append(((self._nonce ^ number).to_bytes(12, "big"), body))
+        return [frames or None for frames in aes.counter_mode(self._keys, parts)]
 
 
 def secret(version: Version, destination: bytes) -> bytes:
     """The secret of a connection, by the id that its client's first packet is sent to."""
-    return hmac.new(version.salt, destination, hashlib.sha256).digest()
+    return hmac.digest(version.salt, destination, "sha256")
 
 
 def _expand(secret: bytes, label: str, size: int) -> bytes:
     """HKDF-Expand-Label of TLS 1.3 with no context: RFC 8446, 7.1."""
     name = b"tls13 " + label.encode()
     info = size.to_bytes(2, "big") + bytes((len(name),)) + name + b"\0"
-    return hmac.new(secret, info + b"\1", hashlib.sha256).digest()[:size]
+    return hmac.digest(secret, info + b"\1", "sha256")[:size]
 
 
-def _crypto(frames: bytes) -> list[tuple[int, bytes]]:
-    """Places and contents of the CRYPTO frames.
+class Frames:
+    """The frames of one direction.
 
-    Raises:
-        WireError: there are other frames than an Initial packet may have: RFC 9000, 12.4.
+    Attributes:
+        parts: places and contents of the CRYPTO frames.
     """
-    found: list[tuple[int, bytes]] = []
-    reader = Reader(frames)
-    for _ in range(MAX_FRAMES):
-        while reader.data[reader.at : reader.at + 1] == b"\0":
-            reader.at = len(frames) - len(frames[reader.at :].lstrip(b"\0"))
-        if not reader:
-            break
-        kind = _variable(reader)
-        if kind == CRYPTO:
-            at = _variable(reader)
-            found.append((at, reader.take(_variable(reader))))
-        elif kind in (ACK, ACK_ECN):
-            _variable(reader), _variable(reader)
-            ranges = _variable(reader)
-            for _ in range(min(2 * ranges + 1 + 3 * (kind == ACK_ECN), MAX_FRAMES)):
-                _variable(reader)
-        elif kind == CLOSE:
-            break
-        elif kind != PING:
-            raise WireError(f"frame {kind} in an Initial packet")
-    return found
+
+    def __init__(self) -> None:
+        self.parts: list[tuple[int, bytes]] = []
+        self._left = MAX_NUMBERS
+
+    def add(self, frames: bytes) -> bool:
+        """Take in those of a packet; returns whether they are such as an Initial packet may have: RFC 9000, 12.4."""
+        found: list[tuple[int, bytes]] = []
+        reader = Reader(frames)
+        try:
+            while reader and self._left > 0:
+                if not frames[reader.at]:
+                    reader.at = len(frames) - len(frames[reader.at :].lstrip(b"\0"))
+                    continue
+                kind = self._number(reader)
+                if kind == CRYPTO:
+                    at = self._number(reader)
+                    found.append((at, reader.take(self._number(reader))))
+                elif kind in (ACK, ACK_ECN):
+                    self._number(reader), self._number(reader)
+                    for _ in range(min(2 * self._number(reader) + 1 + 3 * (kind == ACK_ECN), self._left)):
+                        self._number(reader)
+                elif kind == CLOSE:
+                    break
+                elif kind != PING:
+                    return False
+        except WireError:
+            return False
+        self.parts += found
+        return True
+
+    def _number(self, reader: Reader) -> int:
+        self._left -= 1
+        return _variable(reader)
 
 
 def _joined(parts: list[tuple[int, bytes]]) -> bytes:
@@ -178,30 +201,27 @@ def _joined(parts: list[tuple[int, bytes]]) -> bytes:
     return stream[:MAX_HELLO]
 
 
-def _stream(packets: Sequence[Packet], ids: Sequence[bytes], side: str) -> bytes:
-    """What one side says in its first packets.
+def _stream(packets: Sequence[Packet], ids: Sequence[bytes], side: str) -> tuple[bytes, bytes]:
+    """What one side says in its first packets, and the last of the ids whose keys they have.
 
     Args:
         ids: those that may have made the keys.
     """
-    parts: list[tuple[int, bytes]] = []
-    known: dict[tuple[Version, bytes], Keys] = {}
-    for packet in packets:
-        # The server may go on in another version: RFC 9368. Its keys are made of the same id.
-        for key in ((packet.version, destination) for destination in ids):
-            if key not in known:
-                known[key] = Keys(packet.version, secret(*key), side)
-            frames = known[key].open(packet)
-            if frames is None:
-                continue
-            try:
-                parts += _crypto(frames)
+    frames, last = Frames(), b""
+    # The server may go on in another version: RFC 9368. Its keys are made of the same id.
+    for version in list(dict.fromkeys(packet.version for packet in packets))[: 1 if side == "client" else 2]:
+        left = [packet for packet in packets if packet.version is version]
+        for destination in ids:
+            opened = Keys(version, secret(version, destination), side).open(left)
+            closed = [packet for packet, plain in zip(left, opened) if plain is None or not frames.add(plain)]
+            if len(closed) < len(left):
+                last = destination
+            elif destination == ids[0]:
+                break  # who does not begin with a hello says none
+            left = closed
+            if not left:
                 break
-            except WireError:
-                continue
-        if not parts:
-            break  # who does not begin with a hello says none
-    return _joined(parts)
+    return _joined(frames.parts), last
 
 
 def read_quic(sent: Sequence[bytes], received: Sequence[bytes]) -> tuple[str, dict[str, Any], bool]:
@@ -214,10 +234,10 @@ def read_quic(sent: Sequence[bytes], received: Sequence[bytes]) -> tuple[str, di
     for role, client, server in (("client", ours, theirs), ("server", theirs, ours)):
         # After a Retry, the client's packets go to another id, and that makes the keys.
         ids = list(dict.fromkeys(packet.destination for packet in client))[:2]
-        asked = _stream(client, ids, "client")
+        asked, last = _stream(client, ids, "client")
         if asked[:1] != bytes((h.CLIENT_HELLO,)):
             continue
-        said = _stream(server, ids, "server")
+        said, _ = _stream(server, [last], "server")
         # Nothing but hellos is in these packets; alerts of QUIC are frames.
         client_flight, server_flight = (
             Flight(split_messages(each), ended=False, failed=False) for each in (asked, said)

@@ -7,6 +7,8 @@ end is then `CutError`, and whoever reads says so; in a message that is whole it
 
 from __future__ import annotations
 
+import struct
+
 from tracer.errors import TracerError
 
 
@@ -67,9 +69,9 @@ class Reader:
         return Reader(self.take(length))
 
 
-def numbers(data: bytes, size: int = 2) -> tuple[int, ...]:
-    """Integers without a gap; bytes at the end that make no whole one are left out."""
-    return tuple(int.from_bytes(data[i : i + size], "big") for i in range(0, len(data) - size + 1, size))
+def numbers(data: bytes) -> tuple[int, ...]:
+    """Integers of two bytes without a gap; a byte at the end that makes no whole one is left out."""
+    return struct.unpack_from(f">{len(data) // 2}H", data)
 
 
 def text(data: bytes) -> str:

@@ -9,7 +9,10 @@ from argparse import Namespace
 import pytest
 
 from tests.unit.tracer import events
+from tracer.cli import build_parser, complete
+from tracer.commands import load_command
 from tracer.connections import Connections, connection_text, grade_counts
+from tracer.errors import UsageError
 from tracer.pipeline.redact import hide_words
 from tracer.pipeline.select import Selection
 from tracer.sinks.summary import Summary
@@ -106,6 +109,15 @@ def test_words_are_hidden_in_names_of_servers_too():
     """Also where they stand in an array."""
     fields = hide_words(["secret"])(wire(sni="secret.example", offered_alpn=("a-SECRET",))).fields
     assert (fields["sni"], fields["offered_alpn"]) == ("***.example", ("a-***",))
+
+
+def test_only_wire_refuses_a_library():
+    """Nothing could ever match, and nobody would know why."""
+    command = load_command("tls")
+    options = complete(command, build_parser(["tls"]).parse_args(["tls", "--library", "ssl"]))
+    with pytest.raises(UsageError, match="--library does nothing here: tls shows the wire") as caught:
+        Selection(options, ("tls_handshake", "ssh_handshake"), only_wire=True)
+    assert caught.value.hint
 
 
 @pytest.mark.parametrize(("only_wire", "left"), [(True, ["wire", None]), (False, ["wire", "library", None])])

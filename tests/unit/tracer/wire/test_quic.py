@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 
 from tests.fuzz.wire import talks
@@ -31,6 +33,22 @@ def test_aes_of_the_standard():
     assert aes.encrypt(keys, block) == expected
     assert aes.encrypt(keys, block * 75) == expected * 75
     assert aes.expand(bytes.fromhex("2b7e151628aed2a6abf7158809cf4f3c"))[-1].hex() == "d014f9a8c9ee2589e13f0cc8b6630ca6"
+
+
+def test_aes_is_that_of_others():
+    """The package `cryptography`, for keys, numbers of blocks and lengths of all kinds."""
+    pytest.importorskip("cryptography")
+    from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+    rng = Random(9001)
+    for count in (1, 2, 3, 75, 129):
+        key, blocks = rng.randbytes(16), rng.randbytes(16 * count)
+        encryptor = Cipher(algorithms.AES(key), modes.ECB()).encryptor()
+        assert aes.encrypt(aes.expand(key), blocks) == encryptor.update(blocks)
+    parts = [(rng.randbytes(12), rng.randbytes(size)) for size in (1, 0, 16, 17, 1162)]
+    for (nonce, data), found in zip(parts, aes.counter_mode(aes.expand(key), parts)):
+        encryptor = Cipher(algorithms.AES(key), modes.CTR(nonce + b"\0\0\0\2")).encryptor()
+        assert found == encryptor.update(data)
 
 
 @pytest.mark.parametrize(("version", "side", "key", "iv", "head"), VECTORS)
@@ -93,6 +111,15 @@ def test_packet_that_was_changed_is_not_read():
     packet = quic_talk(V1, OFFER, ANSWER)[0][0]
     with pytest.raises(WireError):
         read_datagrams([packet[:8] + b"\0" + packet[9:]], [])
+
+
+def test_datagram_of_many_packets_has_a_bound():
+    """Heads of packets are cheap to make: of so many in front, what comes behind is not looked at."""
+    head = b"\xe3" + V1.to_bytes(4, "big") + b"\0\0" + b"\0"  # a Handshake packet with nothing in it
+    packet = quic_talk(V1, OFFER, ANSWER)[0][0]
+    assert read_datagrams([head * (quic.MAX_HEADS - 1) + packet], []).fields["sni"] == "quic.example"
+    with pytest.raises(WireError):
+        read_datagrams([head * quic.MAX_HEADS + packet], [])
 
 
 def test_unknown_version_is_left_alone():

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fuzz.wire import as_dtls, talks
 from tests.support import hellos
+from tracer.wire import agreed, flight
 from tracer.wire.talk import UNDECIDED, Talk, WireError, read_datagrams, read_talk
 
 TALKS = talks()
@@ -133,3 +136,57 @@ def test_datagrams_of_something_else_are_none():
     """DNS, or nothing."""
     assert read_datagrams([b"\x12\x34\1\0\0\1\0\0\0\0\0\0"], []) is None
     assert read_datagrams([], []) == UNDECIDED
+
+
+@pytest.mark.parametrize("name", TALKS)
+def test_talk_says_the_same_whatever_was_read_before(name):
+    """What is remembered of others is not taken for what this one says, and nobody changes it."""
+    sent, received = TALKS[name]
+    for known in (agreed._alike, flight._certificates):
+        known.clear()
+    alone = read_talk(sent, received)
+    expected = copy.deepcopy(alone)
+    alone.fields.update(dict.fromkeys(alone.fields, "changed"))
+    for pair in TALKS.values():
+        read_talk(*pair), read_talk(*pair[::-1])
+    assert read_talk(sent, received) == expected
+
+
+@pytest.mark.parametrize(
+    ("usual", "other", "changed"),
+    [
+        (hellos.groups(29), hellos.groups(29, 23), "offered_groups"),
+        (hellos.alpn(b"h2"), hellos.alpn(b"h3"), "offered_alpn"),
+        (hellos.schemes(0x0403), hellos.schemes(0x0804), "ja4"),
+        (hellos.sni(b"a.example"), hellos.sni(b"b.example"), "sni"),
+        (hellos.versions(0x0304), hellos.versions(0x0304, 0x0303), "offered_versions"),
+        ((11, b"\1\0"), (11, b"\2\0\1"), "ja3"),
+    ],
+)
+def test_clients_that_differ_in_one_thing_are_told_apart(usual, other, changed):
+    """Each extension that says something; what does not depend on it stays."""
+    answer = hellos.record(hellos.server_hello(hellos.VERSION_13, hellos.share(29)))
+    one, two = (read_talk(hellos.record(hellos.client_hello(each)), answer).fields for each in (usual, other))
+    assert changed in {name for name in one if one[name] != two[name]} <= {changed, "ja3", "ja4"}
+
+
+def test_servers_that_differ_in_one_thing_are_told_apart():
+    """The same client, and another group, version, suite, or protocol."""
+    client = hellos.record(hellos.client_hello(hellos.versions(0x0304), hellos.groups(29, 23)))
+    parts = {"group": hellos.share(29), "version": hellos.VERSION_13, "alpn": hellos.alpn(b"h2")}
+    one = read_talk(client, hellos.record(hellos.server_hello(*parts.values()))).fields
+    for name, other in (("group", (hellos.share(23),)), ("version", ()), ("alpn", (hellos.alpn(b"h3"),))):
+        found = [each for key, part in parts.items() for each in (other if key == name else (part,))]
+        assert read_talk(client, hellos.record(hellos.server_hello(*found))).fields[name] != one[name]
+    other = hellos.server_hello(*parts.values(), suite=0x1302)
+    assert read_talk(client, hellos.record(other)).fields["suite"] != one["suite"]
+
+
+def test_what_is_remembered_has_a_bound():
+    """Strangers choose what they send: neither the number nor the size of it grows."""
+    for number in range(2 * agreed.MAX_KNOWN):
+        read_talk(hellos.record(hellos.client_hello(hellos.alpn(b"%d" % number))), b"")
+    assert 0 < len(agreed._alike) <= agreed.MAX_KNOWN
+    agreed._alike.clear()
+    read_talk(hellos.record(hellos.client_hello(hellos.alpn(*[b"x" * 200] * 6))), b"")
+    assert not agreed._alike
