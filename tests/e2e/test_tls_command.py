@@ -100,6 +100,16 @@ def test_tls_shows_nothing_else(seen):
     assert {event["event_type"] for event in events} == {"tls_handshake", "ssh_handshake"}
 
 
+def test_tls_with_redaction_shows_the_same_connections(seen):
+    """As users run it: connections of each kind pass the stage that hides what is private."""
+    _, _, events, _, _, recording = seen
+    lines = run_tracer("tls", "-q", "--replay", recording).splitlines()
+    shown = [json.loads(line) for line in lines]
+    assert [(each["event_type"], each["peer_port"]) for each in shown] == [
+        (each["event_type"], each["peer_port"]) for each in events
+    ]
+
+
 def test_tls_summary_of_the_recording_counts_each_connection_once(seen):
     """Grades and kinds of connections, from what was recorded; `profile` counts the same."""
     _, _, events, _, _, recording = seen
