@@ -27,6 +27,10 @@ help: ## show this list
 run: $(ZIPAPP) ## show what this host does with cryptography, until Ctrl-C (ARGS="--duration 10")
 	@trap : INT; $(AS_ROOT) $(IN_VENV) -I $(ZIPAPP) monitor $(ARGS) || [ $$? -eq 130 ] # 130: Ctrl-C
 
+.PHONY: ready
+ready: $(STAMP)-dev ## bring in what the tests need, and no more
+	@tools/setup_tests.sh
+
 .PHONY: test
 test: $(STAMP)-dev ## run the tests (ARGS="tests/unit -k btf")
 	@tools/setup_tests.sh

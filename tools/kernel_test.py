@@ -34,7 +34,7 @@ TIMEOUT_S = 3600
 TESTS = (
     "tests/kernel",
     "tests/e2e/test_doctor.py::test_doctor_tries_every_probe_and_exits_with_0",
-    "tests/e2e/test_tls.py::test_tls_python_both_sides_have_one_event_each",
+    "tests/e2e/test_tls.py::test_tls_python_both_sides_have_one_event_each[127.0.0.1]",
 )
 
 

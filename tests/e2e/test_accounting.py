@@ -12,6 +12,7 @@ import tempfile
 import pytest
 
 from tests.support.gates import require_tool, skip_or_fail
+from tests.support.sandbox import cgroup
 from tests.support.workloads import Tracer, Workload, of_kind, opens, paced_opens, wait_until
 from tracer.log import NOTES, Log
 from tracer.manager import EbpfManager
@@ -29,8 +30,9 @@ def test_half_a_million_add_up(tmp_path):
     """Ten seconds of fifty thousand a second: what is written and what is lost are all there were."""
     output = tmp_path / "events.jsonl"
     with (
+        cgroup() as group,  # what the host sends over its network would be counted as well
         paced_opens(str(tmp_path / "x.pem"), 50_000, 10) as workload,
-        Tracer("--pid", str(workload.pid), "--output", str(output)) as tracer,
+        Tracer("--pid", str(workload.pid), "--cgroup", str(group), "--output", str(output)) as tracer,
     ):
         count = workload.go().split()[0]
         assert tracer.wait() == 0
@@ -45,7 +47,11 @@ def test_overload_adds_up_to_the_event(tmp_path):
     """A tracer that is stopped cannot read: what it wrote and what it lost is all there was, and it says so."""
     count = 2003
     path = f"{tmp_path}/{'./' * 1900}x.pem"
-    with opens(path, count) as workload, Tracer("--pid", str(workload.pid)) as tracer:
+    with (
+        cgroup() as group,
+        opens(path, count) as workload,
+        Tracer("--pid", str(workload.pid), "--cgroup", str(group)) as tracer,
+    ):
         os.kill(tracer.pid, signal.SIGSTOP)
         try:
             workload.go()
@@ -67,8 +73,8 @@ def test_backpressure_is_said_before_anything_is_lost(tmp_path):
     """The ring gets more than half full, and is emptied in time: a warning, and no loss."""
     log = io.StringIO()
     path = f"{tmp_path}/{'./' * 1900}x.pem"
-    with opens(path, 400) as workload:
-        settings = Settings(own_pid=0, pid=workload.pid)
+    with cgroup() as group, opens(path, 400) as workload:
+        settings = Settings(own_pid=0, pid=workload.pid, cgroup=str(group))
         with EbpfManager.create(PROBES, settings, Log(NOTES, log)) as manager:
             manager.load_programs()
             manager.attach_programs()

@@ -159,7 +159,7 @@ def test_version_and_help_on_a_closed_pipe_end_quietly():
 
 @pytest.mark.kernel
 def test_kill_9_leaves_nothing_in_the_kernel():
-    """One second later no program, map or link of it is there."""
+    """Seconds later no program, map or link of it is there."""
     with Tracer() as tracer:
         ids = bpf_ids_of(tracer.pid)
         kinds = [kind for kind, _ in ids]
@@ -168,7 +168,7 @@ def test_kill_9_leaves_nothing_in_the_kernel():
         assert kinds.count("map") >= 4
         assert all(bpf_object_exists(*each) for each in ids)
         tracer.stop(signal.SIGKILL)
-        wait_until(lambda: not any(bpf_object_exists(*each) for each in ids), "nothing left", within_s=1.0)
+        wait_until(lambda: not any(bpf_object_exists(*each) for each in ids), "nothing left", within_s=5.0)
 
 
 @pytest.mark.kernel
@@ -177,7 +177,7 @@ def test_regular_end_leaves_nothing_in_the_kernel():
     with Tracer() as tracer:
         ids = bpf_ids_of(tracer.pid)
         assert tracer.stop(signal.SIGTERM) == 143
-        wait_until(lambda: not any(bpf_object_exists(*each) for each in ids), "nothing left", within_s=1.0)
+        wait_until(lambda: not any(bpf_object_exists(*each) for each in ids), "nothing left", within_s=5.0)
 
 
 def bpf_ids_of(pid):

@@ -14,6 +14,7 @@ import time
 import pytest
 
 from tests.support.objects import path_of
+from tests.support.sandbox import cgroup
 from tests.support.workloads import opens, wait_until
 from tracer import objects
 from tracer.errors import LoadError, TracerError
@@ -33,8 +34,8 @@ def log():
     return io.StringIO()
 
 
-def manager_of(log, *, pid=0, probes=PROBES, own_pid=0):
-    return EbpfManager.create(probes, Settings(own_pid=own_pid, pid=pid), Log(NOTES, log))
+def manager_of(log, *, pid=0, probes=PROBES, own_pid=0, cgroup=""):
+    return EbpfManager.create(probes, Settings(own_pid=own_pid, pid=pid, cgroup=cgroup), Log(NOTES, log))
 
 
 def started(manager):
@@ -148,7 +149,11 @@ def test_poll_events_without_events_returns_in_time(log):
 
 def test_poll_events_takes_at_most_a_batch(log, tmp_path):
     """The rest waits for the next call; nothing is lost in between."""
-    with opens(str(tmp_path / "x.pem"), 2 * BATCH + 51) as workload, manager_of(log, pid=workload.pid) as manager:
+    with (
+        cgroup() as group,  # what the host sends over its network would be counted as well
+        opens(str(tmp_path / "x.pem"), 2 * BATCH + 51) as workload,
+        manager_of(log, pid=workload.pid, cgroup=str(group)) as manager,
+    ):
         started(manager)
         workload.go()
         sizes = []
@@ -163,7 +168,11 @@ def test_overload_is_counted_to_the_event(log, tmp_path):
     """Nobody reads, the ring fills up: received and lost add up to what happened, and a warning says so."""
     count = 2003
     path = f"{tmp_path}/{'./' * 1900}x.pem"
-    with opens(path, count) as workload, manager_of(log, pid=workload.pid) as manager:
+    with (
+        cgroup() as group,
+        opens(path, count) as workload,
+        manager_of(log, pid=workload.pid, cgroup=str(group)) as manager,
+    ):
         started(manager)
         workload.go()
         received = [event for event in poll_all(manager) if event.kind.name == "file_open"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 import subprocess
 import urllib.error
 import urllib.parse
@@ -13,6 +12,7 @@ import urllib.request
 import pytest
 
 from tests.support.gates import require_tool
+from tests.support.ports import free_port
 from tests.support.workloads import Tracer, Workload, wait_until
 
 pytestmark = pytest.mark.kernel
@@ -34,12 +34,6 @@ for _ in range(3):
         pass
 sys.stdin.readline()
 """
-
-
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 def ask(port, query):

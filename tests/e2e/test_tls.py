@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import textwrap
@@ -13,6 +12,7 @@ import textwrap
 import pytest
 
 from tests.support.gates import require_tool
+from tests.support.ports import free_port
 from tests.support.workloads import DEADLINE_S, Tracer, library_handshakes, of_kind
 
 pytestmark = pytest.mark.kernel
@@ -32,13 +32,6 @@ def pair(tmp_path_factory):
         check=True, capture_output=True, timeout=DEADLINE_S,
     )  # fmt: skip
     return cert, key
-
-
-def free_port(host: str) -> int:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as one:
-        one.bind((host, 0))
-        return one.getsockname()[1]
 
 
 @contextlib.contextmanager
@@ -266,7 +259,7 @@ def test_tls_node_library_within_the_executable(pair):
 def test_tls_gnutls_programs(pair):
     """Another library, by rows of the same table."""
     cli, serv = require_tool("gnutls-cli"), require_tool("gnutls-serv")
-    port = free_port("127.0.0.1")
+    port = free_port()
     command = [serv, "-p", str(port), "--x509certfile", pair[0], "--x509keyfile", pair[1], "--echo",
                "--priority", "NORMAL:-VERS-TLS1.3"]  # fmt: skip
     with Tracer("--no-redact") as tracer, server(command, "listening on IPv4") as process:

@@ -278,7 +278,7 @@ def test_replay_takes_its_time_and_can_be_hurried(screen, tmp_path):
         paced_opens(str(tmp_path / "missing.pem"), 20, 2) as workload,
         Tracer("--pid", str(workload.pid), "--record", str(path)) as tracer,
     ):
-        workload.go()
+        assert int(workload.go().split()[0]) > 1
         tracer.wait()
     screen.run(f"{TOP} --replay {path} --speed 0.0625x")
     screen.shows("replay 0.0625x")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 from glob import glob
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.gates import require_tool, skip_or_fail
+from tests.support.ports import free_port
 from tests.support.truth import compare, watch
 from tests.support.workloads import DEADLINE_S, library_handshakes, of_kind
 
@@ -62,12 +62,6 @@ def folder():
     subprocess.run(command, check=True, capture_output=True, timeout=DEADLINE_S)
     yield path
     shutil.rmtree(path)
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 def shown(event):

@@ -290,10 +290,10 @@ def test_sk_lookup_sends_connections_to_another_port():
         obj.maps["listeners"][key] = value
         with pybpfload.attach(obj.programs["on_lookup"]) as link:
             assert link.kind == "netns_link"
-            with socket.create_connection(("127.0.0.1", 7777), timeout=5):
+            with socket.create_connection(("127.0.0.1", 7777), timeout=30):
                 server.accept()[0].close()
         with pytest.raises(ConnectionRefusedError):
-            socket.create_connection(("127.0.0.1", 7777), timeout=5)
+            socket.create_connection(("127.0.0.1", 7777), timeout=30)
         assert obj.variables["hits"] >= 1
 
 
@@ -332,7 +332,7 @@ def test_sockmap_program_sees_messages_of_its_sockets(kind, program):
             watched = client if program == "on_message" else peer
             sockets[bytes(4)] = watched.fileno().to_bytes(4, "little")
             client.sendall(b"hello")
-            peer.settimeout(5)
+            peer.settimeout(30)
             assert peer.recv(9) == b"hello"
             assert obj.variables["hits"] == 1
             del sockets[bytes(4)]

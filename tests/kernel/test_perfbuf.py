@@ -37,7 +37,7 @@ def test_perf_decodes_records_from_btf(obj):
     with one_cpu(0), obj.events("events") as reader:
         assert isinstance(reader, pybpfload.PerfReader)
         send(1)
-        records = reader.poll(5.0)
+        records = reader.poll(30.0)
     assert [r.asdict() for r in records] == [{"number": i, "cpu": 0, "pad": 0, "text": b"hello"} for i in range(4)]
 
 
@@ -49,7 +49,7 @@ def test_perf_wraps_around_without_losing_or_repeating(obj, made):
     with one_cpu(0), obj.events("events", size=PAGE, **how) as reader:
         for _ in range(101):
             send(7)
-            numbers += [r.number for r in reader.poll(5.0)]
+            numbers += [r.number for r in reader.poll(30.0)]
         assert reader.stats() == (2828, 0, 0, 0, 0)
     assert numbers == list(range(2828))
     assert obj.variables["sent"] == 2828
@@ -222,7 +222,7 @@ def test_perf_close_takes_the_events_out_of_the_map(obj):
     for _ in range(3):
         with one_cpu(0), obj.events("events") as reader:
             send(1)
-            assert len(reader.poll(5.0)) == 4
+            assert len(reader.poll(30.0)) == 4
         for cpu in cpus:
             assert not sys_maps.delete(obj.maps["events"].fileno(), "events", cpu.to_bytes(4, sys.byteorder))
 

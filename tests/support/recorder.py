@@ -6,6 +6,7 @@ import socket
 import threading
 from contextlib import suppress
 
+from tests.support.ports import free_port
 from tests.support.workloads import DEADLINE_S, wait_until
 
 
@@ -22,10 +23,8 @@ class Recorder:
         self._target = (host, port)
         self._piece = piece
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._listener = socket.socket(family, socket.SOCK_STREAM)
-        self._listener.bind((host, 0))
-        self._listener.listen(16)
-        self.port: int = self._listener.getsockname()[1]
+        self.port = free_port(host)
+        self._listener = socket.create_server((host, self.port), family=family, backlog=16)
         self._talks: list[tuple[bytearray, bytearray, list[threading.Thread]]] = []
         self._sockets = [self._listener]
         self._thread = threading.Thread(target=self._accept, daemon=True)

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support.talkers import Client, Said, free_port, run, serving
+from tests.support.ports import free_port
+from tests.support.talkers import Client, Said, run, serving
 
 SSHD = """
 Port {port}

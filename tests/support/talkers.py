@@ -12,7 +12,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Callable
 
+from tests.support.ports import free_port
 from tests.support.workloads import DEADLINE_S, wait_until
 
 Said = dict[str, Any]
@@ -272,14 +272,6 @@ def go_server(folder: Path) -> Iterator[int]:
     command = [go_program(), "server", f"127.0.0.1:{port}", f"{folder}/rsa.pem", f"{folder}/rsa.key"]
     with serving(command, "127.0.0.1", port):
         yield port
-
-
-def free_port(host: str = "127.0.0.1") -> int:
-    """A port that nobody has."""
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as listener:
-        listener.bind((host, 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def accepts(host: str, port: int) -> bool:

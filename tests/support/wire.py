@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pybpfload
+from tests.support.ports import free_port
 from tests.support.sandbox import cgroup
 from tests.support.sources import ROOT
 from tracer.clock import BootClock
@@ -33,7 +34,7 @@ context.load_cert_chain(certificate, key)
 if version:
     context.minimum_version = context.maximum_version = ssl.TLSVersion[version]
 family = int(family)
-server = socket.create_server((sys.argv[7], 0), family=family, backlog=1024)
+server = socket.create_server((sys.argv[7], int(sys.argv[8])), family=family, backlog=1024)
 print(os.getpid(), server.getsockname()[1], flush=True)
 for n in range(int(count)):
     sock, _ = server.accept()
@@ -151,9 +152,10 @@ class Server:
         prefix: tuple[str, ...] = (),
     ) -> None:
         self.family, self.host = family, host or LOCAL[family]
+        port = free_port(LOCAL[family])  # a host of its own may be in another network namespace
         self.process = subprocess.Popen(
             [*prefix, sys.executable, "-I", "-S", "-c", SERVER, str(int(family)), str(count), *certificate,
-             "fork" if fork else "", version, self.host],
+             "fork" if fork else "", version, self.host, str(port)],
             stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         assert self.process.stdout is not None

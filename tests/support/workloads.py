@@ -248,13 +248,14 @@ def paced_opens(path: str, per_second: int, seconds: float) -> Workload:
     code = """
 import time
 rate, began, done = int(sys.argv[2]), time.monotonic(), 0
+most = max(rate // 50, 1)
 end = began + float(sys.argv[3])
 late = 0
 while (now := time.monotonic()) < end:
     due = int((now - began) * rate) - late - done
-    if due > rate // 50:
-        late += due - rate // 50
-        due = rate // 50
+    if due > most:
+        late += due - most
+        due = most
     for _ in range(due):
         try:
             os.open(sys.argv[1], os.O_RDONLY)

@@ -58,7 +58,7 @@ def test_kernel_answers_and_our_own_socket_is_in_it():
     with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as own:
         rows = {}
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, ktls.SOCK_DIAG) as netlink:
-            netlink.settimeout(5)
+            netlink.settimeout(30)
             netlink.send(ktls._request(socket.AF_INET))
             kinds = set()
             while ktls.DONE not in kinds:
