@@ -4,7 +4,8 @@
     python -m bench.soak [--minutes N] [--rate N]
 
 Needs root. One process opens missing certificates at the rate; another starts programs all the time that load
-libraries, open files and end. What is printed each 30 seconds is the resident size, its peak, and the share of one CPU.
+libraries, open files, connect to a TLS server, and end. All are in a control group of the bench's own, and nothing
+else is watched. What is printed each 30 seconds is the resident size, its peak, and the share of one CPU.
 The end says how many events were written and lost.
 """
 
@@ -20,15 +21,18 @@ from pathlib import Path
 from bench.cost import LOAD, READY, ROOT, cpu_s
 from bench.measure import DEADLINE_S, peak_rss
 from bench.table import print_row
+from bench.wire import Ends, own_cgroup
 
 EVERY_S = 30.0
 
 # Programs, each new; until standard input ends.
 PROGRAMS = """
 import select, subprocess, sys
+address = sys.argv[1]
 while not select.select([0], [], [], 0.2)[0]:
     subprocess.run([sys.executable, "-I", "-c", "import ssl; ssl.create_default_context()"])
     subprocess.run(["cat", "/etc/ssl/openssl.cnf"], stdout=subprocess.DEVNULL)
+    subprocess.run(["openssl", "s_client", address], stdin=subprocess.DEVNULL, capture_output=True)
 """
 
 
@@ -44,12 +48,14 @@ def main() -> int:
     parser.add_argument("--rate", type=int, default=5000, metavar="N", help="opens a second (default %(default)s)")
     options = parser.parse_args()
     print_row("", "resident, MB", "peak, MB", "of one CPU")
-    with tempfile.TemporaryDirectory() as folder:
-        ours = [sys.executable, "-m", "tracer", "monitor", "-o", "/dev/null"]
+    with tempfile.TemporaryDirectory() as folder, own_cgroup() as cgroup:
+        server = Ends(folder)
+        ours = [sys.executable, "-m", "tracer", "monitor", "-o", "/dev/null", "--cgroup", str(cgroup)]
         load = [sys.executable, "-I", "-c", LOAD, f"{folder}/%d.pem", str(options.rate), str(options.minutes * 60)]
+        programs_of = [sys.executable, "-I", "-c", PROGRAMS, ":".join(map(str, server.address))]
         with (
             subprocess.Popen(ours, stderr=subprocess.PIPE, text=True, cwd=ROOT) as tracer,
-            subprocess.Popen([sys.executable, "-I", "-c", PROGRAMS], stdin=subprocess.PIPE) as programs,
+            subprocess.Popen(programs_of, stdin=subprocess.PIPE) as programs,
             subprocess.Popen(load, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as opens,
         ):
             assert tracer.stderr is not None
@@ -76,6 +82,8 @@ def main() -> int:
                 )
                 sys.stdout.flush()
             programs.stdin.close()
+            programs.wait()
+            server.close()
             tracer.terminate()
             print(tracer.communicate(timeout=DEADLINE_S)[1].strip())
     return 0

@@ -85,7 +85,12 @@ def own_cgroup() -> Iterator[Path]:
 class Ends:
     """A server, and what this process does with it."""
 
-    def __init__(self, certificate: str, key: str) -> None:
+    def __init__(self, folder: str) -> None:
+        certificate, key = f"{folder}/certificate.pem", f"{folder}/key.pem"
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate,
+             "-days", "3", "-subj", "/CN=bench.test"], check=True, capture_output=True,
+        )  # fmt: skip
         command = [sys.executable, "-I", "-S", "-c", SERVER, certificate, key]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
@@ -93,6 +98,11 @@ class Ends:
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self.context.check_hostname = False
         self.context.verify_mode = ssl.CERT_NONE
+
+    def close(self) -> None:
+        """End the server."""
+        self.process.kill()
+        self.process.communicate()
 
     def cpu_ns(self) -> int:
         """What both ends have used so far."""
@@ -299,17 +309,12 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=5.0, metavar="S", help="of these")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, own_cgroup() as cgroup:
-        subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{folder}/key.pem", "-out",
-             f"{folder}/certificate.pem", "-days", "3", "-subj", "/CN=bench.test"], check=True, capture_output=True,
-        )  # fmt: skip
-        ends = Ends(f"{folder}/certificate.pem", f"{folder}/key.pem")
+        ends = Ends(folder)
         try:
             compare(ends, cgroup, options.rounds)
             packets(ends, cgroup, options.rounds)
         finally:
-            ends.process.kill()
-            ends.process.communicate()
+            ends.close()
         many(folder, cgroup, options.rate, options.seconds)
     return 0
 

@@ -8,14 +8,25 @@ https://github.com/salesforce/hassh.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from tracer.wire import hello as h
 
 if TYPE_CHECKING:
+    from hashlib import md5, sha256
+
     from tracer.wire.hello import Hello
+else:
+    try:  # hashlib loads OpenSSL, 3 MB that nothing else needs
+        from _md5 import md5
+
+        try:
+            from _sha2 import sha256
+        except ImportError:  # before Python 3.12
+            from _sha256 import sha256
+    except ImportError:  # a Python without digests of its own
+        from hashlib import md5, sha256
 
 # By the highest version that is offered.
 JA4_VERSIONS = {
@@ -33,7 +44,7 @@ DTLS = 0xFE00
 
 
 def _md5(text: str) -> str:
-    return hashlib.md5(text.encode("utf-8", "surrogateescape"), usedforsecurity=False).hexdigest()
+    return md5(text.encode("utf-8", "surrogateescape"), usedforsecurity=False).hexdigest()
 
 
 def ja3(hello: Hello) -> str:
@@ -74,7 +85,7 @@ def _hex(found: Iterable[int]) -> str:
 
 
 def _short(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:12] if text else "0" * 12
+    return sha256(text.encode()).hexdigest()[:12] if text else "0" * 12
 
 
 def _ends(protocols: tuple[bytes, ...]) -> str:

@@ -8,7 +8,6 @@ alone. Of a version that is not known nothing can be read.
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
@@ -139,14 +138,20 @@ class Keys:
 
 def secret(version: Version, destination: bytes) -> bytes:
     """The secret of a connection, by the id that its client's first packet is sent to."""
-    return hmac.digest(version.salt, destination, "sha256")
+    return _hmac(version.salt, destination)
+
+
+def _hmac(key: bytes, text: bytes) -> bytes:
+    import hmac  # not before it is asked for: it loads OpenSSL
+
+    return hmac.digest(key, text, "sha256")
 
 
 def _expand(secret: bytes, label: str, size: int) -> bytes:
     """HKDF-Expand-Label of TLS 1.3 with no context: RFC 8446, 7.1."""
     name = b"tls13 " + label.encode()
     info = size.to_bytes(2, "big") + bytes((len(name),)) + name + b"\0"
-    return hmac.digest(secret, info + b"\1", "sha256")[:size]
+    return _hmac(secret, info + b"\1")[:size]
 
 
 class Frames:
