@@ -74,16 +74,17 @@ def kex_kind(name: str) -> str | None:
     return PQ_CLASSICAL if _CLASSICAL.fullmatch(name) else None
 
 
-def grade_ssh(kex: str, host_key: str, ciphers: Iterable[str], macs: Iterable[str], *, strict: bool,
+def grade_ssh(kex: str, host_key: str, ways: Iterable[tuple[str, str | None]], *, strict: bool,
               old: bool) -> tuple[str | None, str | None]:  # fmt: skip
     """Grade and reason of what was negotiated.
 
     Args:
-        ciphers, macs: of both directions.
+        ways: cipher and MAC of each direction; no MAC where the cipher has its own.
         strict: whether both sides count packets strictly, as CVE-2023-48795 (Terrapin) made necessary.
         old: whether it is a version before 2.0.
     """
-    ciphers, macs = tuple(ciphers), tuple(macs)
+    ways = tuple(ways)
+    ciphers, macs = [cipher for cipher, _ in ways], [mac for _, mac in ways if mac]
     found: list[Finding] = [(BROKEN, "SSH before 2.0 is withdrawn")] if old else []
     for names, rules in (((kex,), _KEX), ((host_key,), _HOST_KEYS), (ciphers, _CIPHERS), (macs, _MACS)):
         for name in dict.fromkeys(names):
@@ -94,7 +95,13 @@ def grade_ssh(kex: str, host_key: str, ciphers: Iterable[str], macs: Iterable[st
     elif kind == PQ_HYBRID:
         draft = ", a draft that was replaced" if _DRAFTS.fullmatch(kex) else ""
         found.append((HYBRID, f"key exchange {kex}{draft}"))
-    chained = any("-cbc" in cipher for cipher in ciphers) and any(map(_ENCRYPT_THEN_MAC.fullmatch, macs))
-    if not strict and (chained or any(cipher.startswith("chacha20-poly1305") for cipher in ciphers)):
+    # CBC keeps what is said secret only if the MAC is that of what was encrypted; and then Terrapin cuts messages out.
+    chained = [(cipher, bool(_ENCRYPT_THEN_MAC.fullmatch(mac))) for cipher, mac in ways if "-cbc" in cipher and mac]
+    found += [
+        (BROKEN, f"CBC without encrypt-then-MAC (CVE-2008-5161): {cipher}") for cipher, then in chained if not then
+    ]
+    if not strict and (
+        any(then for _, then in chained) or any(cipher.startswith("chacha20-poly1305") for cipher in ciphers)
+    ):
         found.append((WEAK, "no strict key exchange (CVE-2023-48795)"))
     return worst(found)

@@ -177,7 +177,11 @@ def _chosen(client: Side, server: Side, *, whole: bool) -> dict[str, Any]:
     kind = kex_kind(kex)
     fields.update(post_quantum=kind, post_quantum_reason=_reason(kind, client, server), evidence="negotiated")
     fields["grade"], fields["grade_reason"] = grade_ssh(
-        kex, host_key, filter(None, ciphers), filter(None, macs), strict=strict, old=_is_old(client, server)
+        kex,
+        host_key,
+        [(cipher, mac) for cipher, mac in zip(ciphers, macs) if cipher],
+        strict=strict,
+        old=_is_old(client, server),
     )
     return fields
 

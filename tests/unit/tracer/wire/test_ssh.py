@@ -8,7 +8,7 @@ from tracer.wire.talk import WireError, read_talk
 
 STRICT = ("kex-strict-c-v00@openssh.com", "kex-strict-s-v00@openssh.com")
 NEW, OLD = "mlkem768x25519-sha256", "curve25519-sha256"
-AEAD = "chacha20-poly1305@openssh.com"
+AEAD, ETM = "chacha20-poly1305@openssh.com", "hmac-sha2-256-etm@openssh.com"
 
 
 def side(kex, *, banner=b"SSH-2.0-x", host="ssh-ed25519", cipher="aes128-ctr", back="", mac="hmac-sha2-256",
@@ -53,8 +53,10 @@ def test_kex_is_the_clients_first_that_the_server_has(client, server, kex, kind,
     ("options", "grade", "reason"),
     [
         ({"host": "ssh-rsa"}, "broken", "SHA-1: ssh-rsa"), ({"host": "ssh-dss"}, "broken", "DSA"),
-        ({"cipher": "arcfour128"}, "broken", "RC4"), ({"cipher": "3des-cbc"}, "weak", "3DES"),
-        ({"cipher": "aes256-cbc"}, "weak", "CBC"), ({"mac": "hmac-md5"}, "weak", "MD5"),
+        ({"cipher": "arcfour128"}, "broken", "RC4"), ({"cipher": "3des-cbc", "mac": ETM}, "weak", "3DES"),
+        ({"cipher": "aes256-cbc", "mac": ETM}, "weak", "CBC"), ({"cipher": "aes256-cbc"}, "broken", "CVE-2008-5161"),
+        ({"cipher": "aes128-ctr", "back": "aes128-cbc"}, "broken", "CVE-2008-5161"),
+        ({"mac": "hmac-md5"}, "weak", "MD5"),
         ({"mac": "none"}, "broken", "no authentication of data"), ({"cipher": "none"}, "broken", "no encryption"),
         ({"cipher": "aes128-ctr", "back": "arcfour"}, "broken", "RC4: arcfour"),
         ({"cipher": AEAD}, "weak", "CVE-2023-48795"), ({"banner": b"SSH-1.5-x"}, "broken", "before 2.0"),
