@@ -18,6 +18,7 @@ from tests.support.builds import build_zipapp
 from tests.support.gates import require_tool
 from tests.support.needs import needs
 from tests.support.sources import ROOT
+from tests.support.tokens import delegating_mount
 from tests.support.workloads import Tracer, Workload, of_kind, of_pids, wait_until
 
 pytestmark = [pytest.mark.kernel, needs("uprobe_multi")]
@@ -201,6 +202,58 @@ def test_user_has_nothing_left(program):
         wait_until(lambda: of_kind(tracer.events(workload.pid), "process_exit"), "events still come")
         tracer.stop()
     assert ", 0 lost" in tracer.stderr[-1]
+
+
+# Becomes nobody in a user namespace of its own, asks for a bpffs, and runs what comes with the directory of that.
+DELEGATED = """
+import ctypes, os, socket, sys
+link = socket.socket(socket.AF_UNIX)
+link.connect("\\0" + sys.argv[1])
+libc = ctypes.CDLL(None, use_errno=True)
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+libc.prctl(4, 1, 0, 0, 0)  # readable /proc/self again
+if libc.unshare(0x10000000 | 0x00020000):
+    raise OSError(ctypes.get_errno(), "unshare")
+for name, text in (("setgroups", "deny"), ("uid_map", "0 65534 1"), ("gid_map", "0 65534 1")):
+    with open(f"/proc/self/{name}", "w") as file:
+        file.write(text)
+socket.send_fds(link, [b"x"], [libc.syscall(430, b"bpf", 0)])
+_, (mount,), _, _ = socket.recv_fds(link, 1, 1)
+os.set_inheritable(mount, True)
+os.execv(sys.argv[2], [word.replace("TOKEN", f"/proc/self/fd/{mount}") for word in sys.argv[2:]])
+"""
+
+
+@needs("token")
+def test_token_stands_for_capabilities(program, anybody):
+    """In a user namespace, where capabilities say nothing to the kernel: opens and ends are seen with it."""
+    key = anybody / "token.key"
+    key.touch(mode=0o600)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"\0crypto-tracer-token-{os.getpid()}")
+        listener.listen()
+        listener.settimeout(30)
+        prefix = ["/usr/bin/python3", "-I", "-c", DELEGATED, f"crypto-tracer-token-{os.getpid()}"]
+        with Workload("os.close(os.open(sys.argv[1], os.O_RDONLY))", str(key)) as workload:
+            tracer = Tracer(
+                "--token-fs", "TOKEN", "-p", str(workload.pid), "--no-redact", prefix=prefix, program=program
+            )
+            delegating_mount(listener.accept()[0])
+            with tracer:
+                workload.go()
+                wait_until(lambda: of_kind(tracer.events(workload.pid), "process_exit"), "the end is seen")
+                tracer.stop()
+                events = tracer.events(workload.pid)
+        assert [(e["file"], e["result"]) for e in of_kind(events, "file_open") if e["file"] == str(key)] == [(str(key), 0)]
+        assert ", 0 lost" in tracer.stderr[-1]
+        with subprocess.Popen(
+            [*prefix, *program, "doctor", "--token-fs", "TOKEN", "-f", "json-stream"], stdout=subprocess.PIPE
+        ) as doctor:
+            delegating_mount(listener.accept()[0])
+            found = json.loads(doctor.communicate(timeout=60)[0])
+    assert [check["ok"] for check in found["checks"] if check["name"] == "capabilities"] == [True]
+    off = {each["name"]: each["reason"] for each in found["probes"] if not each["on"]}
+    assert not off
 
 
 def test_user_that_cannot_be_had_is_refused_before_anything_is_loaded(program):
