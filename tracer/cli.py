@@ -42,7 +42,10 @@ class Help(argparse.RawDescriptionHelpFormatter):
     """One line for each option; examples stay as they are."""
 
     def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=28, width=96)
+        from shutil import get_terminal_size
+
+        width = min(96, get_terminal_size((98, 24)).columns - 2)  # 96 where there is no terminal
+        super().__init__(prog, max_help_position=min(28, width // 2), width=width)
 
     def _format_action_invocation(self, action: argparse.Action) -> str:
         """``-o, --output FILE``: the value once, as newer Pythons have it."""

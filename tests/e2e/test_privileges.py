@@ -238,7 +238,8 @@ def test_token_stands_for_capabilities(program, anybody):
             tracer = Tracer(
                 "--token-fs", "TOKEN", "-p", str(workload.pid), "--no-redact", prefix=prefix, program=program
             )
-            delegating_mount(listener.accept()[0])
+            with listener.accept()[0] as link:
+                delegating_mount(link)
             with tracer:
                 workload.go()
                 wait_until(lambda: of_kind(tracer.events(workload.pid), "process_exit"), "the end is seen")
@@ -249,7 +250,8 @@ def test_token_stands_for_capabilities(program, anybody):
         with subprocess.Popen(
             [*prefix, *program, "doctor", "--token-fs", "TOKEN", "-f", "json-stream"], stdout=subprocess.PIPE
         ) as doctor:
-            delegating_mount(listener.accept()[0])
+            with listener.accept()[0] as link:
+                delegating_mount(link)
             found = json.loads(doctor.communicate(timeout=60)[0])
     assert [check["ok"] for check in found["checks"] if check["name"] == "capabilities"] == [True]
     off = {each["name"]: each["reason"] for each in found["probes"] if not each["on"]}
