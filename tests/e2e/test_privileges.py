@@ -47,7 +47,7 @@ library.EVP_PKEY_Q_keygen(None, None, sys.argv[2].encode())
 os.close(os.open(sys.argv[3], os.O_RDONLY))
 """
 
-# What needs no copy of a library: dlopen() in vain, a digest that is counted, kTLS, and the first words of a connection.
+# What needs no copy of a library: dlopen() in vain, a digest that is counted, kTLS, a connection's first words.
 MORE = """
 open("/proc/self/comm", "w").write("{name}")
 import ctypes, hashlib, socket, ssl
@@ -245,7 +245,9 @@ def test_token_stands_for_capabilities(program, anybody):
                 wait_until(lambda: of_kind(tracer.events(workload.pid), "process_exit"), "the end is seen")
                 tracer.stop()
                 events = tracer.events(workload.pid)
-        assert [(e["file"], e["result"]) for e in of_kind(events, "file_open") if e["file"] == str(key)] == [(str(key), 0)]
+        assert [(e["file"], e["result"]) for e in of_kind(events, "file_open") if e["file"] == str(key)] == [
+            (str(key), 0)
+        ]
         assert ", 0 lost" in tracer.stderr[-1]
         with subprocess.Popen(
             [*prefix, *program, "doctor", "--token-fs", "TOKEN", "-f", "json-stream"], stdout=subprocess.PIPE
