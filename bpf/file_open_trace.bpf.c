@@ -137,6 +137,17 @@ static __always_inline long read_last_name(struct ct_file_open *open, __s32 fd)
 					 BPF_CORE_READ(file, f_path.dentry, d_name.name));
 }
 
+/* Whether the kernel took no more of a name than the buffer: one of exactly that size, with its NUL, ends in it. */
+static __always_inline bool is_cut(struct pt_regs *regs, int nr, long size, long result)
+{
+	char last = 0;
+
+	if (size < CT_PATH_SIZE || result != -ENAMETOOLONG)
+		return false;
+	bpf_probe_read_user(&last, 1, (const char *)name_address(regs, nr) + CT_PATH_SIZE - 1);
+	return last != 0;
+}
+
 SEC("tp_btf/sys_exit")
 int BPF_PROG(on_sys_exit, struct pt_regs *regs, long result)
 {
@@ -161,7 +172,6 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long result)
 	if (!event)
 		return 0;
 
-	/* A name that does not end within the buffer is cut: the call failed with ENAMETOOLONG. */
 	open = &event->file_open;
 	if (nr == NR_OPEN_BY_HANDLE)
 		size = read_last_name(open, result);
@@ -174,6 +184,10 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long result)
 			return 0;
 		/* ... or somebody took it away meanwhile, and with it an event, perhaps. */
 		count_unread(CT_FILE_OPEN);
+		return 0;
+	}
+	if (is_cut(regs, nr, size, result) && !is_compat(regs)) {
+		count_unread(CT_FILE_OPEN); /* how it ends, nobody knows */
 		return 0;
 	}
 	used = string_size(size);

@@ -6,13 +6,14 @@ is that of pybpfload/_version.py, and CHANGELOG.md has to have a section for it.
 commit, so the same commit gives the same bytes.
 
     crypto-tracer-VERSION.pyz.sha256    sha256sum --check
-    SHA256SUMS, SHA256SUMS.sig          sha256sum --check; openssl pkeyutl -verify -rawin -pubin -inkey KEY.pub ...
+    SHA256SUMS, SHA256SUMS.sig          sha256sum --check; openssl pkeyutl -verify: docs/deploy.md has the lines
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import os
 import re
 import shlex
@@ -20,11 +21,16 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 OUTPUT = ROOT / "dist" / "release"
 NAME = "crypto-tracer"
 UNRELEASED = "Unreleased"
+
+# Licences of the parts that the single file carries, as CycloneDX writes them. pyelftools is in the public domain.
+MIT: list[dict[str, Any]] = [{"license": {"id": "MIT"}}]
+PART_LICENCES = {"pyelftools": [{"license": {"name": "Public domain"}}, *MIT], "rich": MIT}
 
 
 class ReleaseError(Exception):
@@ -76,6 +82,8 @@ def build(options: argparse.Namespace) -> None:
         *("--pyproject", str(ROOT / "pyproject.toml"), "--output-file", str(parts)),
         str(ROOT / "requirements-zipapp.txt"),
     )
+    parts.write_text(complete_parts(parts.read_text(), version))
+    check_parts(parts)
     if not options.no_image:
         build_image(shlex.split(options.podman), options.context, version, epoch, output)
     sums = output / "SHA256SUMS"
@@ -84,6 +92,40 @@ def build(options: argparse.Namespace) -> None:
         sign(options.key, sums)
     for path in sorted(output.iterdir()):
         print(f"{path.stat().st_size:>10}  {path.name}")
+
+
+def complete_parts(text: str, version: str) -> str:
+    """The list of parts, with what its maker cannot know: our version, which is dynamic, what needs what, licences.
+
+    Raises:
+        ReleaseError: it has a part whose licence is not known.
+    """
+    found = json.loads(text)
+    root, components = found["metadata"]["component"], found["components"]
+    root["version"], root["purl"] = version, f"pkg:pypi/{root['name']}@{version}"
+    for each in components:
+        if each["name"] not in PART_LICENCES:
+            raise ReleaseError(f"{each['name']}: tools/release.py does not know its licence")
+        each["licenses"] = PART_LICENCES[each["name"]]
+        each["description"] = "carried by the single file"
+    refs = sorted(each["bom-ref"] for each in components)
+    others = [each for each in found["dependencies"] if each["ref"] != root["bom-ref"]]
+    found["dependencies"] = [{"ref": root["bom-ref"], "dependsOn": refs}, *others]
+    return json.dumps(found, indent=2) + "\n"
+
+
+def check_parts(path: Path) -> None:
+    """By the schema of CycloneDX, strictly.
+
+    Raises:
+        ReleaseError: it does not fit.
+    """
+    from cyclonedx.schema import SchemaVersion
+    from cyclonedx.validation.json import JsonStrictValidator
+
+    error = JsonStrictValidator(SchemaVersion.V1_6).validate_str(path.read_text())
+    if error:
+        raise ReleaseError(f"{path.name}: {str(error).partition(chr(10))[0]}")
 
 
 def read_version() -> str:

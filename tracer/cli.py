@@ -42,7 +42,17 @@ class Help(argparse.RawDescriptionHelpFormatter):
     """One line for each option; examples stay as they are."""
 
     def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=28, width=96)
+        from shutil import get_terminal_size
+
+        width = min(96, get_terminal_size((98, 24)).columns - 2)  # 96 where there is no terminal
+        super().__init__(prog, max_help_position=min(28, width // 2), width=width)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        """Lines as they are, but none longer than the terminal is wide."""
+        from textwrap import fill
+
+        lines = (fill(line, width, subsequent_indent="    ", break_on_hyphens=False) for line in text.splitlines())
+        return "\n".join(indent + line for line in lines)
 
     def _format_action_invocation(self, action: argparse.Action) -> str:
         """``-o, --output FILE``: the value once, as newer Pythons have it."""

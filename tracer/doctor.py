@@ -53,10 +53,10 @@ class Check(NamedTuple):
     remedy: str = ""
 
 
-def checks() -> list[Check]:
+def checks(token: str) -> list[Check]:
     """All but the probes."""
     return [
-        _capabilities(),
+        _capabilities(token),
         *_wished(),
         _architecture(),
         _btf(),
@@ -71,11 +71,13 @@ def checks() -> list[Check]:
     ]
 
 
-def _capabilities() -> Check:
+def _capabilities(token: str) -> Check:
     try:
         missing = capabilities.missing(capabilities.effective())
     except TracerError as error:
         return Check("capabilities", False, True, str(error), error.hint)
+    if missing and token:
+        return Check("capabilities", True, True, f"not needed: the token of {token} is used")
     if missing:
         return Check("capabilities", False, True, *capabilities.explain(missing))
     return Check("capabilities", True, True, f"{' and '.join(capabilities.NEEDED)} are there")
@@ -181,14 +183,14 @@ def _read(path: str) -> str:
         return ""
 
 
-def probe_states() -> list[ProbeState]:
+def probe_states(token: str) -> list[ProbeState]:
     """How each probe does when it is loaded and attached.
 
     Raises:
         TracerError: none can be tried.
     """
     own = os.getpid()
-    settings = Settings(own_pid=own, pid=own, tree=(own,), pid_ns=pid_namespace(), deep=True)
+    settings = Settings(own_pid=own, pid=own, tree=(own,), pid_ns=pid_namespace(), deep=True, token=token)
     with EbpfManager.create(PROBES, settings, Log(WARNINGS, io.StringIO())) as manager:
         try:
             manager.load_programs()
@@ -198,15 +200,15 @@ def probe_states() -> list[ProbeState]:
         return manager.states
 
 
-def examine() -> tuple[dict[str, Any], int]:
+def examine(token: str = "") -> tuple[dict[str, Any], int]:
     """The document, see `tracer.documents.DOCTOR`, and the exit code that fits."""
-    found = checks()
+    found = checks(token)
     failed = [check.name for check in found if check.needed and not check.ok]
     states: list[ProbeState] = []
     code = EXITS[failed[0]].exit_code if failed else 0
     if not failed:
         try:
-            states = probe_states()
+            states = probe_states(token)
         except TracerError as error:
             found.append(Check("probes", False, True, str(error), error.hint))
             code = error.exit_code

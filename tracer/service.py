@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pybpfload
 from pybpfload.errors import BpfError
-from tracer.errors import NoPrivilegeError
+from tracer.errors import NoPrivilegeError, UsageError
 from tracer.proc import capabilities
 
 if TYPE_CHECKING:
@@ -167,7 +167,10 @@ def check_user(user: tuple[int, int]) -> None:
 
     Raises:
         NoPrivilegeError: it cannot.
+        UsageError: that user is root, who has privileges by being root.
     """
+    if not user[0]:
+        raise UsageError("--user: root would keep all privileges", hint="name another user: --user nobody")
     if user == (os.getuid(), os.getgid()) == (os.geteuid(), os.getegid()):
         return
     mask = capabilities.effective()

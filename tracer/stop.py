@@ -54,4 +54,5 @@ class Stop:
             self.reopen = True
             return
         self.signum = self.signum or signum
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)

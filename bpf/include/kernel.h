@@ -22,6 +22,7 @@ typedef _Bool bool;
 #define EFAULT 14
 #define EEXIST 17
 #define EINVAL 22
+#define ENAMETOOLONG 36
 #define ERESTARTSYS 512 /* include/linux/errno.h: from here to ERESTART_RESTARTBLOCK ... */
 #define ERESTART_RESTARTBLOCK 516 /* ... are never seen by user space */
 

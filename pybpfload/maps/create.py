@@ -130,7 +130,7 @@ def _create(attr: attrs.MapCreate, name: str, *, keep_btf: bool) -> Fd:
 def _explain(error: SyscallError, kind: MapType) -> None:
     """Raise an error that says so when the kernel does not have the type at all: it only says EINVAL."""
     row = f"map:{kind.name.lower()}"
-    if error.errno == errno.EINVAL and not has(row):
+    if error.errno == errno.EINVAL and error.call.startswith("BPF_MAP_CREATE") and not has(row):
         raise UnsupportedError(find(row).title, find(row).since) from error
 
 

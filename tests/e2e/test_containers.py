@@ -30,12 +30,9 @@ POD_UID = "12345678-1234-1234-1234-123456789abc"
 START_WEB = """\
 until python3 -c 'import urllib.request as r; r.urlopen("http://127.0.0.1:9477/readyz", timeout=5)' 2>/dev/null
 do sleep 0.1; done
-mkdir -p /run/tls && cd /run/tls
-openssl req -x509 -newkey rsa:2048 -nodes -keyout server.key -out server.pem -days 2 -subj /CN=web 2>/dev/null
-echo 'daemon off; error_log stderr; events {} http { access_log off; server { listen 127.0.0.1:8443 ssl;
-ssl_certificate /run/tls/server.pem; ssl_certificate_key /run/tls/server.key; } }' > nginx.conf
-exec nginx -c /run/tls/nginx.conf
+exec nginx -g 'daemon off; error_log stderr;'
 """
+SIDECAR = Path(__file__).parents[2] / "deploy" / "kubernetes" / "overlays" / "sidecar"
 
 
 @pytest.fixture(scope="module")
@@ -110,25 +107,28 @@ def test_image_has_labels_and_asks_itself(box):
 # The scenes.
 
 
-def sidecar_pod():
-    """The example with its patch, as Kubernetes would merge them; podman has no native sidecars."""
+def sidecar_manifests():
+    """The example with its patch and its configuration, as kustomize would make them; podman has no native sidecars."""
     deployment = manifest("overlays/sidecar/deployment.yaml")
     patch = manifest("overlays/sidecar/sidecar.yaml")["spec"]["template"]["spec"]
     spec = deployment["spec"]["template"]["spec"]
     (sidecar,) = copy.deepcopy(patch["initContainers"])
     assert sidecar.pop("restartPolicy") == "Always"
     spec["shareProcessNamespace"] = patch["shareProcessNamespace"]
-    (web,) = spec["containers"]
+    (web,), (certificate,) = spec["containers"], spec["initContainers"]
     sidecar["image"] = IMAGE
+    certificate["image"] = "localhost/web"
     web.update(image="localhost/web", command=["sh", "-c", START_WEB])
     spec["containers"] = [without_probes(sidecar), web]
-    return deployment
+    (made,) = manifest("overlays/sidecar/kustomization.yaml")["configMapGenerator"]
+    data = {name: (SIDECAR / name).read_text() for name in made["files"]}
+    return [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": made["name"]}, "data": data}, deployment]
 
 
 def test_sidecar_sees_its_pod_with_the_ids_of_the_pod(box):
     """Nginx with a certificate, and a client: files, libraries and handshakes, by the ids that the pod has."""
     box.need_web()
-    with box.playing("sidecar", [sidecar_pod()]):
+    with box.playing("sidecar", sidecar_manifests()):
         tracer, web = "web-pod-crypto-tracer", "web-pod-nginx"
         box.wait_ready(tracer)
         talk = "echo | openssl s_client -connect 127.0.0.1:8443 -tls1_3"
@@ -142,8 +142,8 @@ def test_sidecar_sees_its_pod_with_the_ids_of_the_pod(box):
     nginx = of_pids(events, [inside])
     assert {event["host_pid"] for event in nginx} == {host}
     opened = {(event["file_path"], event["file_type"], event["result"]) for event in of_kind(nginx, "file_open")}
-    assert ("/run/tls/server.key", "private_key", 0) in opened
-    assert ("/run/tls/server.pem", "certificate", 0) in opened
+    assert ("/etc/nginx/tls/tls.key", "private_key", 0) in opened
+    assert ("/etc/nginx/tls/tls.crt", "certificate", 0) in opened
     assert {event["exe"] for event in nginx if event["process"] == "nginx"} == {"/usr/sbin/nginx"}
     assert {event["container"] for event in nginx} == {state["Id"]}
     assert "libssl" in {event["library_name"] for event in of_kind(nginx, "lib_load")}
@@ -233,7 +233,8 @@ def test_patched_deployment_is_valid():
     deployment = manifest("overlays/sidecar/deployment.yaml")
     patch = manifest("overlays/sidecar/sidecar.yaml")
     assert patch["metadata"] == {key: deployment["metadata"][key] for key in ("name", "namespace")}
-    deployment["spec"]["template"]["spec"].update(patch["spec"]["template"]["spec"])
+    added, spec = patch["spec"]["template"]["spec"], deployment["spec"]["template"]["spec"]
+    spec.update({**added, "initContainers": added["initContainers"] + spec["initContainers"]})
     kubernetes_validate.validate(deployment, "1.29", strict=True)
 
 
@@ -243,8 +244,10 @@ def test_kustomizations_name_files_that_are_there():
     named = set()
     for path in root.rglob("kustomization.yaml"):
         found = yaml.safe_load(path.read_text())
-        for name in [*found["resources"], *(patch["path"] for patch in found.get("patches", []))]:
+        made = [name for each in found.get("configMapGenerator", []) for name in each["files"]]
+        for name in [*found["resources"], *made, *(patch["path"] for patch in found.get("patches", []))]:
             target = (path.parent / name).resolve()
             named.add(target / "kustomization.yaml" if target.is_dir() else target)
     assert all(path.exists() for path in named)
-    assert set(root.rglob("*.yaml")) - named == set(root.glob("overlays/*/kustomization.yaml"))
+    files = {path for path in root.rglob("*") if path.is_file()}
+    assert files - named == set(root.glob("overlays/*/kustomization.yaml"))

@@ -18,6 +18,7 @@ from tests.support.builds import build_zipapp
 from tests.support.gates import require_tool
 from tests.support.needs import needs
 from tests.support.sources import ROOT
+from tests.support.tokens import delegating_mount
 from tests.support.workloads import Tracer, Workload, of_kind, of_pids, wait_until
 
 pytestmark = [pytest.mark.kernel, needs("uprobe_multi")]
@@ -28,6 +29,7 @@ SETS = {
     "BPF PERFMON": BASE,
     "+ SYS_PTRACE": f"{BASE},+sys_ptrace",
     "+ DAC_READ_SEARCH": f"{BASE},+sys_ptrace,+dac_read_search",
+    "+ NET_ADMIN": f"{BASE},+sys_ptrace,+dac_read_search,+net_admin",
     "`--user`": "",
 }
 
@@ -43,6 +45,31 @@ library.EVP_PKEY_Q_keygen.restype = ctypes.c_void_p
 {wait}
 library.EVP_PKEY_Q_keygen(None, None, sys.argv[2].encode())
 os.close(os.open(sys.argv[3], os.O_RDONLY))
+"""
+
+# What needs no copy of a library: dlopen() in vain, a digest that is counted, kTLS, a connection's first words.
+MORE = """
+open("/proc/self/comm", "w").write("{name}")
+import ctypes, hashlib, socket, ssl
+try:
+    ctypes.CDLL("libssl.so.99")
+except OSError:
+    pass
+hashlib.new("sha384", b"x").digest()
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+out = ssl.MemoryBIO()
+try:
+    context.wrap_bio(ssl.MemoryBIO(), out).do_handshake()
+except ssl.SSLWantReadError:
+    pass
+with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
+    client.send(out.read())
+    server.accept()[0].recv(100)
+    try:
+        client.setsockopt(282, 1, bytes(40))  # SOL_TLS, TLS_TX
+    except OSError:
+        pass
 """
 
 
@@ -103,7 +130,7 @@ def measure(program, column, copies):
     else:
         arguments = ["--user", f"{NOBODY}:{NOBODY}"]
     names = {"installed": "ED25519", "open": "X25519", "hidden": "X448", "closed": "ED448"}
-    with Tracer("--no-redact", "--name", NAME, *arguments, prefix=prefix, program=program) as tracer:
+    with Tracer("--no-redact", "--deep", "--name", NAME, *arguments, prefix=prefix, program=program) as tracer:
         wait = "print('loaded', flush=True); sys.stdin.readline()"
         works = {}
         for place, algorithm in names.items():
@@ -129,7 +156,10 @@ def measure(program, column, copies):
         opened = of_kind(events, "file_open")
         works["opened"] = any(event["file"] == copies["key"] and event["result"] == 0 for event in opened)
         works["exe"] = {event["exe"] for event in opened} == {exe}
+        with Workload(MORE.format(name=NAME)) as more:
+            more.go()
         code = tracer.stop(signal.SIGTERM)
+        kinds = {event["event_type"]: event for event in tracer.events(more.pid)}
     assert code == 128 + signal.SIGTERM
     assert ", 0 lost" in tracer.stderr[-1]
     return {
@@ -139,6 +169,10 @@ def measure(program, column, copies):
         "calls and handshakes, copy of a library elsewhere": works["open"],
         "the same, in another mount namespace: containers": works["hidden"],
         "the same, where only its owner may go": works["closed"],
+        "what dlopen() is asked for, in vain too (`lib_open`)": "lib_open" in kinds,
+        "cryptography of the kernel: AF_ALG, kTLS (`kernel_crypto`)": "kernel_crypto" in kinds,
+        "calls that are counted (`--deep`)": "api_count" in kinds,
+        "connections on the wire (`tls`)": kinds.get("tls_handshake", {}).get("source") == "wire",
     }
 
 
@@ -168,6 +202,62 @@ def test_user_has_nothing_left(program):
         wait_until(lambda: of_kind(tracer.events(workload.pid), "process_exit"), "events still come")
         tracer.stop()
     assert ", 0 lost" in tracer.stderr[-1]
+
+
+# Becomes nobody in a user namespace of its own, asks for a bpffs, and runs what comes with the directory of that.
+DELEGATED = """
+import ctypes, os, socket, sys
+link = socket.socket(socket.AF_UNIX)
+link.connect("\\0" + sys.argv[1])
+libc = ctypes.CDLL(None, use_errno=True)
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+libc.prctl(4, 1, 0, 0, 0)  # readable /proc/self again
+if libc.unshare(0x10000000 | 0x00020000):
+    raise OSError(ctypes.get_errno(), "unshare")
+for name, text in (("setgroups", "deny"), ("uid_map", "0 65534 1"), ("gid_map", "0 65534 1")):
+    with open(f"/proc/self/{name}", "w") as file:
+        file.write(text)
+socket.send_fds(link, [b"x"], [libc.syscall(430, b"bpf", 0)])
+_, (mount,), _, _ = socket.recv_fds(link, 1, 1)
+os.set_inheritable(mount, True)
+os.execv(sys.argv[2], [word.replace("TOKEN", f"/proc/self/fd/{mount}") for word in sys.argv[2:]])
+"""
+
+
+@needs("token")
+def test_token_stands_for_capabilities(program, anybody):
+    """In a user namespace, where capabilities say nothing to the kernel: opens and ends are seen with it."""
+    key = anybody / "token.key"
+    key.touch(mode=0o600)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"\0crypto-tracer-token-{os.getpid()}")
+        listener.listen()
+        listener.settimeout(30)
+        prefix = ["/usr/bin/python3", "-I", "-c", DELEGATED, f"crypto-tracer-token-{os.getpid()}"]
+        with Workload("os.close(os.open(sys.argv[1], os.O_RDONLY))", str(key)) as workload:
+            tracer = Tracer(
+                "--token-fs", "TOKEN", "-p", str(workload.pid), "--no-redact", prefix=prefix, program=program
+            )
+            with listener.accept()[0] as link:
+                delegating_mount(link)
+            with tracer:
+                workload.go()
+                wait_until(lambda: of_kind(tracer.events(workload.pid), "process_exit"), "the end is seen")
+                tracer.stop()
+                events = tracer.events(workload.pid)
+        assert [(e["file"], e["result"]) for e in of_kind(events, "file_open") if e["file"] == str(key)] == [
+            (str(key), 0)
+        ]
+        assert ", 0 lost" in tracer.stderr[-1]
+        with subprocess.Popen(
+            [*prefix, *program, "doctor", "--token-fs", "TOKEN", "-f", "json-stream"], stdout=subprocess.PIPE
+        ) as doctor:
+            with listener.accept()[0] as link:
+                delegating_mount(link)
+            found = json.loads(doctor.communicate(timeout=60)[0])
+    assert [check["ok"] for check in found["checks"] if check["name"] == "capabilities"] == [True]
+    off = {each["name"]: each["reason"] for each in found["probes"] if not each["on"]}
+    assert not off
 
 
 def test_user_that_cannot_be_had_is_refused_before_anything_is_loaded(program):

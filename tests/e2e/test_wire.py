@@ -12,7 +12,7 @@ from tests.support import pairs, talkers
 from tests.support.pairs import PAIRS
 from tests.support.sandbox import cgroup
 from tests.support.wire import Server, client_context, make_certificate
-from tests.support.workloads import Tracer
+from tests.support.workloads import Tracer, Workload
 
 pytestmark = pytest.mark.kernel
 
@@ -94,3 +94,21 @@ def test_wire_and_library_tell_the_same_connection_each_by_its_source(tmp_path, 
         event["evidence"] == {"wire": "negotiated", "library": "initialised"}[event["source"]] for event in events
     )
     assert [event["peer_pid"] for event in events if event["source"] == "wire"] == [os.getpid()]
+
+
+def test_wire_ssh_is_shown_with_redaction_too():
+    """As users run it: an event that has no record of its own in the kernel."""
+    code = """
+import socket
+with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
+    other, _ = server.accept()
+    with other:
+        for one, two, text in ((client, other, b"SSH-2.0-one\\r\\n"), (other, client, b"SSH-2.0-two\\r\\n")):
+            one.send(text)
+            two.recv(100)
+"""
+    with Workload(code) as workload, Tracer("-p", str(workload.pid)) as tracer:
+        workload.go()
+        assert tracer.wait() == 0
+        shaken = [event for event in tracer.events(workload.pid) if event["event_type"] == "ssh_handshake"]
+    assert {event["version"] for event in shaken} == {"SSH 2.0"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import socket
 import subprocess
@@ -15,12 +14,10 @@ from pybpfload.errors import SyscallError
 from tests.support.needs import needs
 from tests.support.objects import path_of, read
 from tests.support.sources import ROOT
+from tests.support.tokens import delegating_mount
 
 pytestmark = [pytest.mark.kernel, needs("token")]
 
-# System calls of every architecture alike.
-FSOPEN, FSCONFIG, FSMOUNT = 430, 431, 432
-SET_STRING, CREATE = 1, 6
 # Becomes nobody in a user namespace of its own, asks for a bpffs, and loads with what it is given.
 CHILD = """
 import ctypes, os, socket, sys
@@ -55,20 +52,6 @@ else:
 with obj:
     print("loaded:", *obj.programs, *(type(m.id).__name__ for m in obj.maps.values()))
 """
-
-
-def delegating_mount(link: socket.socket) -> None:
-    """Mount the bpffs that the child asks for, with everything delegated, and hand it over."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    _, (fs,), _, _ = socket.recv_fds(link, 1, 1)
-    for option in (b"delegate_cmds", b"delegate_maps", b"delegate_progs", b"delegate_attachs"):
-        assert libc.syscall(FSCONFIG, fs, SET_STRING, option, b"any", 0) == 0, os.strerror(ctypes.get_errno())
-    assert libc.syscall(FSCONFIG, fs, CREATE, None, None, 0) == 0, os.strerror(ctypes.get_errno())
-    mount = libc.syscall(FSMOUNT, fs, 0, 0)
-    assert mount >= 0, os.strerror(ctypes.get_errno())
-    socket.send_fds(link, [b"x"], [mount])
-    os.close(fs)
-    os.close(mount)
 
 
 @pytest.mark.parametrize("way", ["argument", "environment"])

@@ -25,7 +25,7 @@ def run(options: Namespace, log: Log, stop: Stop) -> int:  # noqa: ARG001  as th
     from tracer.sinks.output import open_output
 
     with open_output(options.output, lambda: stop.requested, document=True) as output:
-        document, code = examine()
+        document, code = examine(options.token_fs)
         write_document(output, options.format, document, summary)
     return stop.exit_code or code
 
@@ -33,7 +33,7 @@ def run(options: Namespace, log: Log, stop: Stop) -> int:  # noqa: ARG001  as th
 COMMAND = Command(
     "doctor",
     description="Tell what this host allows, and what would help. Exits with 0 if all probes can run.",
-    options=("output", "format", "config"),
+    options=("output", "format", "token_fs", "config"),
     run=run,
     own={"format": "summary"},
     formats=DOCUMENT_FORMATS,

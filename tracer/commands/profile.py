@@ -37,7 +37,7 @@ def run(options: Namespace, log: Log, stop: Stop) -> int:
 COMMAND = Command(
     "profile",
     description="Watch processes for a while, and write one document: libraries, files, calls, handshakes.",
-    options=(*WATCH, *SHOW, "record", "replay", "deep", "duration", "config"),
+    options=(*WATCH, *SHOW, "token_fs", "record", "replay", "deep", "duration", "config"),
     run=run,
     own={"format": "json-pretty", "duration": 30.0},
     formats=DOCUMENT_FORMATS,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from tracer.commands import Command
 from tracer.commands.watching import watch
-from tracer.options import WATCH
+from tracer.options import SERVE, WATCH
 from tracer.sinks import DEFAULT_FORMAT
 
 TYPE_CHECKING = False
@@ -40,7 +40,7 @@ def run(options: Namespace, log: Log, stop: Stop) -> int:
 COMMAND = Command(
     "record",
     description="Keep events in a file, for --replay of monitor, files, libs and profile.",
-    options=(*WATCH, "no_redact", "duration", "config"),
+    options=(*WATCH, "no_redact", *SERVE, "duration", "config"),
     run=run,
     rest=("FILE", "the recording; what was there before is replaced", "+"),
     examples=(

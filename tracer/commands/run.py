@@ -42,7 +42,7 @@ def run(options: Namespace, log: Log, stop: Stop) -> int:
 COMMAND = Command(
     "run",
     description="Run a command, and write one document of what it and its children did. Exits with its status.",
-    options=("library", "file", *SHOW, "record", "deep", "config"),
+    options=("library", "file", *SHOW, "token_fs", "record", "deep", "config"),
     run=run,
     own={"format": "json-pretty"},
     formats=DOCUMENT_FORMATS,

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from tracer.commands import Command
 from tracer.commands.watching import watch
-from tracer.options import SHOW, WATCH
+from tracer.options import SERVE, SHOW, WATCH
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def run(options: Namespace, log: Log, stop: Stop) -> int:
 COMMAND = Command(
     "tls",
     description="Show what each connection of TLS and SSH agrees on, whatever library it is, with a grade.",
-    options=(*WATCH, *SHOW, "record", "replay", "duration", "config"),
+    options=(*WATCH, *SHOW, *SERVE, "record", "replay", "duration", "config"),
     run=run,
     examples=(
         ("sudo crypto-tracer tls", "all connections, until Ctrl-C"),

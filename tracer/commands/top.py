@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from tracer.commands import Command
 from tracer.commands.watching import watch_live
-from tracer.options import SHOW, TABLE, WATCH
+from tracer.options import SERVE, SHOW, TABLE, WATCH
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def run(options: Namespace, log: Log, stop: Stop) -> int:
 COMMAND = Command(
     "top",
     description="Watch events, processes, files, libraries, handshakes and losses in a table.",
-    options=(*WATCH, *SHOW, *TABLE, "record", "replay", "duration", "config"),
+    options=(*WATCH, *SHOW, *TABLE, *SERVE, "record", "replay", "duration", "config"),
     run=run,
     examples=(
         ("sudo crypto-tracer top", "all there is, until q"),

@@ -9,6 +9,7 @@ the next one says in which column it begins: no cell moves another one.
 from __future__ import annotations
 
 from functools import lru_cache
+from textwrap import wrap as fold
 from typing import TYPE_CHECKING, NamedTuple
 
 from rich.segment import ControlType, Segment
@@ -283,7 +284,8 @@ def _foot(browser: Browser, place: str, width: int) -> Line:
 def _help(width: int) -> list[Line]:
     lines = [_text("", width)]
     for keys, text in HELP_ROWS:
-        lines.append(_flow([(f"  {keys:<16}", KEY), (f" {text}", "")], width))
+        for number, piece in enumerate(fold(text, max(width - 19, 1))):
+            lines.append(_flow([(f"  {'' if number else keys:<16}", KEY), (f" {piece}", "")], width))
     return lines
 
 

@@ -360,7 +360,13 @@ VIEWS = (
     View(lambda m: list(m.files.values()), FILE_COLUMNS, _file_detail, 2, "no crypto file has been opened yet"),
     View(lambda m: list(m.libraries.values()), LIBRARY_COLUMNS, _library_detail, 3, "no crypto library is loaded"),
     View(lambda m: list(m.handshakes.values()), HANDSHAKE_COLUMNS, _handshake_detail, 2, "no handshake yet"),
-    View(_losses_rows, LOSSES_COLUMNS, _losses_detail, -1, "nothing is known of probes"),
+    View(
+        _losses_rows,
+        LOSSES_COLUMNS,
+        _losses_detail,
+        -1,
+        "no probe runs here: a recording has events, not what was lost of them",
+    ),
 )
 
 

@@ -212,3 +212,12 @@ def test_examples_of_a_command_are_valid(name):
         arguments = shlex.split(line.partition(" | ")[0].partition(" -- ")[0])
         arguments = arguments[arguments.index("crypto-tracer") + 1 :]
         assert build_parser(arguments).parse_args(arguments).command == name
+
+
+def test_help_fits_narrow_terminals(monkeypatch, capsys):
+    """Examples and what ends the page, too."""
+    monkeypatch.setenv("COLUMNS", "60")
+    assert main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines())) <= 60
+    assert "128+N signal N" in shown

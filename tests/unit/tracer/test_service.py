@@ -118,7 +118,9 @@ def test_user_takes_capabilities(monkeypatch):
     monkeypatch.setattr(capabilities, "effective", lambda: 1 << capabilities.CAP_SETUID)
     with pytest.raises(NoPrivilegeError, match=r"to become uid 12345 takes CAP_SETGID$"):
         check_user((12345, 12345))
-    check_user((os.getuid(), os.getgid()))
+    for name in ("getuid", "getgid", "geteuid", "getegid"):
+        monkeypatch.setattr(os, name, lambda: 12345)
+    check_user((12345, 12345))
 
 
 def test_systemd_hears_it(tmp_path, monkeypatch):
@@ -149,3 +151,9 @@ def test_journal_gets_levels(monkeypatch, capfd):
     monkeypatch.setenv("JOURNAL_STREAM", "1:2")
     Log().note("c")
     assert capfd.readouterr().err == "<4>crypto-tracer: warning: a\n<4>  hint: b\ncrypto-tracer: c\n"
+
+
+def test_user_root_is_refused():
+    """Nothing would be dropped."""
+    with pytest.raises(UsageError, match="root would keep"):
+        check_user((0, 65534))

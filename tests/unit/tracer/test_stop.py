@@ -48,5 +48,10 @@ def test_exit_code_is_of_the_first_signal():
 def test_ignored_signal_stays_ignored():
     """A background job of a script has SIGINT ignored, and Ctrl-C is not meant for it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    Stop().listen()
+    stop = Stop()
+    stop.listen()
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    os.kill(os.getpid(), signal.SIGTERM)
+    os.kill(os.getpid(), signal.SIGINT)
+    assert stop.exit_code == 128 + signal.SIGTERM
     assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN

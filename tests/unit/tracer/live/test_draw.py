@@ -242,3 +242,12 @@ def test_sparkline_and_duration():
     assert sparkline((), 5) == sparkline((1,), 0) == ""
     assert duration(3725.9) == "1:02:05"
     assert duration(-1) == "0:00:00"
+
+
+@pytest.mark.parametrize("width", [30, 60, 120])
+def test_help_has_all_its_words_on_narrow_terminals(model, width):
+    """Wrapped, not cut."""
+    browser = Browser(NAMES[0])
+    browser.press("?", model)
+    shown = " ".join(" ".join(texts(draw(browser, model, STATUS, width, 100))).split())
+    assert "filter as you type; Enter keeps it, Esc drops it" in " ".join(shown.replace("/, F4", "").split())
