@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, Callable, NamedTuple
 
 
 class Settings(NamedTuple):
@@ -21,6 +21,8 @@ class Settings(NamedTuple):
             for that of the host.
         token: directory of a bpffs whose token stands for capabilities, or "".
         deep: whether calls of functions that are called very often are counted.
+        asked: whether a process is one to watch, by the fields of its events; what the kernel cannot compare by itself.
+            None if the kernel compares all.
     """
 
     own_pid: int
@@ -33,3 +35,4 @@ class Settings(NamedTuple):
     token: str = ""
     pid_ns: int = 0
     deep: bool = False
+    asked: Callable[[dict[str, Any]], bool] | None = None

@@ -112,3 +112,15 @@ with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(
         assert tracer.wait() == 0
         shaken = [event for event in tracer.events(workload.pid) if event["event_type"] == "ssh_handshake"]
     assert {event["version"] for event in shaken} == {"SSH 2.0"}
+
+
+def test_wire_server_among_several_processes_tells_its_side(tmp_path):
+    """The kernel cannot compare several ids, so it lets both ends through; the client was not asked for."""
+    with Server(make_certificate(tmp_path)) as server:
+        with Tracer("--pid", str(server.pid), "--pid", str(os.getppid())) as tracer:
+            with server.connect() as raw, client_context().wrap_socket(raw):
+                pass
+            assert tracer.stop() == 130
+            found = on_the_wire(tracer, server.port)
+        told = [(event["role"], event["pid"], event["peer_pid"], event["truncated"]) for event in found]
+        assert told == [("server", server.pid, os.getpid(), False)]

@@ -22,7 +22,7 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from tracer.catalog import groups, oids, signatures, versions
+from tracer.catalog import groups, oids, signatures, suites, versions
 
 BROKEN, WEAK, VULNERABLE, HYBRID, SAFE = GRADES = ("broken", "weak", "quantum-vulnerable", "hybrid", "pq-safe")
 
@@ -101,7 +101,9 @@ def suite_findings(suite: str) -> list[Finding]:
 
 
 def grade_tls(what: Negotiated) -> tuple[str | None, str | None]:
-    """Grade and reason."""
+    """Grade and reason; none for a version that nobody knows."""
+    if what.version not in versions.VERSIONS:
+        return None, None
     return worst([*_version(what), *suite_findings(what.suite), *_exchange(what), *_certificate(what)])
 
 
@@ -119,7 +121,7 @@ def _exchange(what: Negotiated) -> Iterable[Finding]:
     if what.only_shared_key:
         yield WEAK, "no forward secrecy: a shared key and no key exchange"
     if what.exchange == PQ_CLASSICAL:
-        how = name or (f"DH {what.prime_bits}" if what.prime_bits else "of an earlier handshake or RSA")
+        how = name or (f"DH {what.prime_bits}" if what.prime_bits else suites.exchange_of(what.suite))
         yield VULNERABLE, f"key exchange {how}"
     elif what.exchange == PQ_HYBRID:
         yield HYBRID, f"key exchange {name}{', a draft that was replaced' if what.group in groups.DRAFTS else ''}"

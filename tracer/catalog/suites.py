@@ -362,3 +362,13 @@ SUITES = {
 def suite_name(number: int) -> str:
     """``TLS_AES_128_GCM_SHA256``; the number, if nobody has given it a name."""
     return SUITES.get(number) or f"0x{number:04X}"
+
+
+def is_ephemeral(suite: str) -> bool:
+    """Whether keys are agreed on by messages of their own; they may be, if the suite's name does not tell."""
+    return "DHE_" in suite or "_anon_" in suite or "_SRP_" in suite or "_WITH_" not in suite
+
+
+def exchange_of(suite: str) -> str:
+    """Where keys come from when no message of their own was sent, up to TLS 1.2."""
+    return "of an earlier handshake" if is_ephemeral(suite) else suite[len("TLS_") :].partition("_WITH_")[0]

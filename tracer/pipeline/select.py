@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Callable
 
 from tracer.errors import TracerError, UsageError
 from tracer.known import Known
-from tracer.model import KINDS
+from tracer.model import KINDS, Event
 from tracer.pipeline.doubts import doubts
 from tracer.pipeline.filters import Filter, only_cgroup
 from tracer.pipeline.patterns import is_pattern, match_container, match_file, match_library, match_name
@@ -24,7 +24,7 @@ from tracer.settings import Settings
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from tracer.model import Event, EventKind
+    from tracer.model import EventKind
 
 _COLUMNS = {kind.name: {column.name for column in kind.columns} for kind in KINDS}
 
@@ -83,6 +83,11 @@ class Selection:
             token=getattr(options, "token_fs", ""),
             deep=getattr(options, "deep", False),
         )
+        stages = self._of_processes()
+        if stages:
+            self.settings = self.settings._replace(
+                asked=lambda fields: all(stage(Event(KINDS[0], fields)) for stage in stages)
+            )
         self.doubts += doubts(options)
 
     def _limit_kinds(self, option: str, values: Sequence[str], fits: Callable[[EventKind], bool]) -> None:
@@ -114,6 +119,13 @@ class Selection:
 
     def early(self) -> list[Filter]:
         """What the record alone decides."""
+        stages = self._of_processes()
+        if self._options.file:
+            stages.append(_only_files(self._options.file))
+        return stages
+
+    def _of_processes(self) -> list[Filter]:
+        """What of it the kernel does not do by itself, as far as it is about processes."""
         stages: list[Filter] = []
         options, settings = self._options, self.settings
         if len(self.roots) > 1 and not settings.tree:
@@ -126,8 +138,6 @@ class Selection:
             matches = self._names
             known: Known[str, bool] = Known(lambda name: any(match(name) for match in matches))
             stages.append(lambda event: event if known[event.fields["comm"]] else None)
-        if options.file:
-            stages.append(_only_files(options.file))
         return stages
 
     def late(self) -> list[Filter]:

@@ -77,7 +77,7 @@ def attach(context: Context) -> None:
         context.log.note(text)
     for program in context.obj.programs.values():
         context.links.append(pybpfload.attach_cgroup(program, directory))
-    context.state = Flows(read_talk, read_datagrams)
+    context.state = Flows(read_talk, read_datagrams, context.settings.asked)
 
 
 def event_of(told: Told) -> Event:

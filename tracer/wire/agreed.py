@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from tracer.catalog.grades import PQ_CLASSICAL, PQ_HYBRID, PQ_NONE, PQ_PURE, Negotiated, exchange_kind, grade_tls
 from tracer.catalog.groups import group_name
 from tracer.catalog.signatures import scheme_name
-from tracer.catalog.suites import suite_name
-from tracer.catalog.versions import VERSIONS, is_old, version_name
+from tracer.catalog.suites import is_ephemeral, suite_name
+from tracer.catalog.versions import is_old, version_name
 from tracer.known import Known
 from tracer.wire import hello as h
 from tracer.wire.certificate import Certificate
@@ -144,8 +144,7 @@ def _chosen(agreed: Agreed) -> dict[str, Any]:
             suite,
             group,
             exchange.bits if exchange else 0,
-            # The exchange of an earlier handshake was no other: before TLS 1.3 all are classical.
-            PQ_CLASSICAL if kind == PQ_NONE and is_old(version) and "PSK" not in suite else kind,
+            _graded_kind(agreed, kind, version, suite),
             only_shared_key=kind == PQ_NONE and not is_old(version),
             scheme=scheme,
             key=certificate.key if certificate else "",
@@ -162,11 +161,19 @@ def _exchange_kind(agreed: Agreed, version: int, group: int | None) -> str | Non
     if group is not None:
         return exchange_kind(group)
     if not is_old(version):
-        return PQ_NONE if version in VERSIONS else None
+        return PQ_NONE if agreed.answer.extension(h.PRE_SHARED_KEY) is not None else None
     if agreed.resumed or suite_name(agreed.answer.suites[0]).startswith("TLS_PSK_"):
         return PQ_NONE
     # RSA, or numbers: nothing that TLS 1.2 has is anything else.
     return PQ_CLASSICAL
+
+
+def _graded_kind(agreed: Agreed, kind: str | None, version: int, suite: str) -> str | None:
+    """As it counts for the grade; None if too little of the exchange was seen to grade it."""
+    if kind == PQ_NONE and is_old(version) and "PSK" not in suite:
+        return PQ_CLASSICAL  # that of an earlier handshake was no other: before TLS 1.3 all are classical
+    unseen = kind == PQ_CLASSICAL and agreed.exchange is None and is_old(version) and is_ephemeral(suite)
+    return None if unseen else kind
 
 
 def _reason(agreed: Agreed, kind: str | None) -> str | None:

@@ -81,7 +81,7 @@ def conclude(client: Flight, server: Flight, transport: str = "t") -> tuple[dict
     failed = server.failed or client.failed
     retried = bool(answers) and answers[0].is_retry
     agreed = Agreed(offers[0] if offers else None, answer, retried=retried, failed=failed, transport=transport)
-    whole = bool(offers) and not offers[0].cut and (failed or answer is not None)
+    whole = complete = bool(offers) and not offers[0].cut and (failed or answer is not None)
     if answer and is_old(h.chosen_version(answer)):
         rest = server.messages[_after(server, answers) :]
         agreed = agreed._replace(
@@ -90,7 +90,9 @@ def conclude(client: Flight, server: Flight, transport: str = "t") -> tuple[dict
             exchange=_exchange(server, answer),
         )
         whole = whole and (server.ended or server.first(HELLO_DONE) is not None)
-    return describe(agreed._replace(whole=whole)), whole
+        # Until one side encrypts, the other may refuse what it was shown.
+        complete = whole and (failed or server.ended or client.ended)
+    return describe(agreed._replace(whole=whole)), complete
 
 
 def _hellos(flight: Flight, kind: int, *, dtls: bool) -> list[Hello]:

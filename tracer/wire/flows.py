@@ -37,8 +37,11 @@ MAX_BYTES = 32 << 20
 MAX_WAY_BYTES = 32 << 10
 MAX_PIECES = 64
 
-# A handshake that pauses for so long is told as far as it went; what was told is remembered for as long.
-QUIET_NS = 5_000_000_000
+# A handshake that pauses for so long is told as far as it went. Servers give their clients a minute or two, and what
+# comes later would be told as another one.
+QUIET_NS = 60_000_000_000
+# What was told is remembered for so long: pieces may come twice.
+TOLD_NS = 5_000_000_000
 
 # What an event takes from the process that sent its side.
 OWNER = ("start_time", "cgroup", "pid", "host_pid", "tid", "ppid", "uid", "gid", "comm")
@@ -143,6 +146,7 @@ class Flow:
         """Keep no more than that there was something."""
         for way in self.ways:
             way.whole, way.parts = bytearray(), {}
+        self.record = {"time": self.record["time"]}
         self.told = True
 
 
@@ -152,16 +156,24 @@ class Flows:
     Args:
         read_talk: reads both directions of a stream; `tracer.wire.talk`.
         read_datagrams: the same for datagrams; None: they are left alone.
+        asked: whether the user asked for a process, by its fields, where the kernel's flag does not say it all.
 
     Attributes:
         unread: flows that began like a handshake and were none, or had no process that could be named.
         evicted: flows that went because there were too many.
     """
 
-    def __init__(self, read_talk: ReadTalk, read_datagrams: ReadDatagrams | None = None) -> None:
+    def __init__(
+        self,
+        read_talk: ReadTalk,
+        read_datagrams: ReadDatagrams | None = None,
+        asked: Callable[[Fields], bool] | None = None,
+    ) -> None:
         self._read_talk = read_talk
         self._read_datagrams = read_datagrams
+        self._asked = asked
         self._flows: OrderedDict[tuple[Any, ...], Flow] = OrderedDict()
+        self._told: OrderedDict[tuple[Any, ...], Flow] = OrderedDict()
         self._bytes = 0
         self.unread = 0
         self.evicted = 0
@@ -182,19 +194,22 @@ class Flows:
         ends = (source, target) if source <= target else (target, source)
         key = (record["space"], record["protocol"], *ends)
         side = 0 if source == ends[0] else 1
-        flow = self._flows.get(key)
+        flow = self._flows.get(key) or self._told.get(key)
         if flow and flow.ways[side].base not in (None, record["base"]):
             found += self._end(key)  # the same addresses, another connection
             flow = None
         if flow is None:
             flow = self._flows[key] = Flow(ends, side, record)
-        self._flows.move_to_end(key)
+        (self._told if flow.told else self._flows).move_to_end(key)
         if self._take(flow, side, record) and flow.ways[0].began and flow.ways[1].began:
             found += self._look(flow)
+            if flow.told:
+                self._told[key] = self._flows.pop(key)
+                if len(self._told) > MAX_FLOWS:
+                    self._told.popitem(last=False)
         while len(self._flows) > MAX_FLOWS or self._bytes > MAX_BYTES:
-            oldest = next(iter(self._flows))
-            self.evicted += not self._flows[oldest].told
-            found += self._end(oldest)
+            self.evicted += 1
+            found += self._end(next(iter(self._flows)))
         return found
 
     def expire(self, now_ns: int) -> list[Told]:
@@ -205,6 +220,8 @@ class Flows:
             if now_ns - flow.record["time"] < QUIET_NS:
                 break
             found += self._end(key)
+        while self._told and now_ns - next(iter(self._told.values())).record["time"] >= TOLD_NS:
+            self._told.popitem(last=False)
         return found
 
     def close(self) -> list[Told]:
@@ -215,9 +232,10 @@ class Flows:
         """Take in a piece; returns whether it may change what can be told: a copy of one does not."""
         way, flags = flow.ways[side], record["flags"]
         way.base = record["base"]
-        flow.record = record
         if flow.told:
+            flow.record["time"] = record["time"]
             return False
+        flow.record = record
         own = side if flags & SENT else 1 - side
         news = own not in flow.here or bool(flags & OWNED)
         flow.here.add(own)
@@ -225,7 +243,7 @@ class Flows:
             flow.ways[own].connected = True
         if flags & OWNED:
             way.owner = dict(zip(OWNER, _owner(record)))
-            way.wanted = bool(flags & WANTED)
+            way.wanted = bool(flags & WANTED) and (self._asked is None or self._asked(way.owner))
         if record["protocol"] == socket.IPPROTO_TCP:
             more = way.add(record["offset"], record["data"])
         else:
@@ -258,7 +276,7 @@ class Flows:
 
     def _end(self, key: tuple[Any, ...]) -> list[Told]:
         """A flow goes: what there is of it is told, if that was not done."""
-        flow = self._flows.pop(key)
+        flow = self._flows.pop(key, None) or self._told.pop(key)
         found: list[Told] = []
         if not flow.told:
             mine = self._local(flow)
@@ -325,7 +343,6 @@ class Flows:
             "peer_pid": peer.get("pid"),
             "peer_process": peer.get("comm"),
         }
-        fields["truncated"] = bool(fields.get("truncated")) or not talk.complete
         return [Told(talk.kind, fields)]
 
 

@@ -64,7 +64,7 @@ def read_talk(sent: bytes, received: bytes, role: str = "") -> Talk | None:
         kind, (side, fields, complete) = "ssh_handshake", ssh.read_ssh(sent, received, role)
     else:
         return None
-    return Talk(kind, side, {"role": side, **fields}, complete)
+    return Talk(kind, side, {"role": side, **fields}, complete) if side or kind != "tls_handshake" else UNDECIDED
 
 
 def read_datagrams(sent: Sequence[bytes], received: Sequence[bytes]) -> Talk | None:

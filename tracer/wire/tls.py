@@ -79,13 +79,17 @@ def _is_retry(parts: list[bytes]) -> bool:
 def read_tls(sent: bytes, received: bytes) -> tuple[str, dict[str, Any], bool]:
     """Role of the side that has sent the first bytes, the fields of the event, and whether that is all there can be.
 
+    The role is "" as long as nobody has said hello.
+
     Raises:
         WireError: it is no TLS.
     """
     role = _role(sent, received)
     to_server, to_client = (sent, received) if role == "client" else (received, sent)
     server = read_flight(to_client) if begins(to_client) else Flight([], ended=True, failed=True)
-    client = read_flight(to_server, retried=_has_retry(server))
+    client = read_flight(to_server, retried=_has_retry(server)) if begins(to_server) else Flight([], True, True)
+    if not client.messages and not server.messages:
+        return "", {}, False
     fields, whole = conclude(client, server)
     return role, fields, whole
 

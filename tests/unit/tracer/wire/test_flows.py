@@ -18,6 +18,7 @@ CLIENT, SERVER = (b"\x0a\0\0\1" + bytes(12), 40000), (b"\x0a\0\0\2" + bytes(12),
 # What both sockets of one host tell, the client's and the server's.
 ONE, OTHER = SENT | OWNED | WANTED | LOCAL | CONNECTED, SENT | OWNED | WANTED | LOCAL
 PID = {CLIENT: 100, SERVER: 200}
+END = b"\x14\3\3\0\1\1"  # a ChangeCipherSpec: what follows is encrypted
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def said(tmp_path_factory):
     to_server.write(hello)
     with pytest.raises(ssl.SSLWantReadError):
         server.wrap_bio(to_server, from_server, server_side=True).do_handshake()
-    return hello, from_server.read()
+    return hello + END, from_server.read()
 
 
 def piece(source, data, offset=0, flags=ONE, **fields):
@@ -69,7 +70,7 @@ def test_flows_connection_in_order_is_told_when_it_is_complete(said):
     found = Flows(read_talk)
     assert found.add(piece(CLIENT, said[0])) == []
     (told,) = found.add(piece(SERVER, said[1], flags=OTHER, time=2000, wall_ns=6000))
-    assert found.add(piece(CLIENT, b"\x14\3\3\0\1\1", len(said[0]))) == []
+    assert found.add(piece(CLIENT, END, len(said[0]))) == []
     assert found.close() == []
     fields = told.fields
     assert told.kind == "tls_handshake"
@@ -79,6 +80,37 @@ def test_flows_connection_in_order_is_told_when_it_is_complete(said):
     assert (fields["peer_address"], fields["peer_port"]) == ("10.0.0.2", 443)
     assert (fields["sni"], fields["certificate_subject"]) == ("flows.test", "CN=flows.test")
     assert found.held_bytes == 0
+
+
+def test_flows_client_that_refuses_the_certificate_is_told_as_failed(said):
+    """All that can be agreed on has been, and the client says no before it encrypts."""
+    hello = said[0][: -len(END)]
+    found = Flows(read_talk)
+    assert found.add(piece(CLIENT, hello)) == []
+    assert found.add(piece(SERVER, said[1], flags=OTHER)) == []
+    (told,) = found.add(piece(CLIENT, b"\x15\3\3\0\2\2\x30", len(hello)))
+    assert (told.fields["success"], told.fields["truncated"]) == (False, False)
+    assert told.fields["certificate_subject"] == "CN=flows.test"
+
+
+def test_flows_client_that_says_nothing_more_is_told_at_the_end(said):
+    """Then nothing is missing but whether it was content."""
+    found = Flows(read_talk)
+    for each in (piece(CLIENT, said[0][: -len(END)]), piece(SERVER, said[1], flags=OTHER)):
+        assert found.add(each) == []
+    (told,) = found.close()
+    assert (told.fields["success"], told.fields["truncated"]) == (None, False)
+
+
+def test_flows_of_processes_that_user_space_chooses_are_told_by_them(said):
+    """Several pids: the kernel wants all, the user the server alone."""
+    found = Flows(read_talk, asked=lambda owner: owner["pid"] == PID[SERVER])
+    told = [
+        each for record in (piece(CLIENT, said[0]), piece(SERVER, said[1], flags=OTHER)) for each in found.add(record)
+    ]
+    assert [(each.fields["pid"], each.fields["role"], each.fields["peer_pid"]) for each in told] == [
+        (200, "server", 100)
+    ]
 
 
 @pytest.mark.parametrize("seed", range(20))
