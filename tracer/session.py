@@ -241,11 +241,11 @@ class Session:
                     sink.flush()
                     filled = sum(len(row[1]) for row in rows) / manager.ring_size
                     pause.after(len(rows), filled, all_taken=len(rows) < BATCH)
-                elif target.ended:
+                if target.ended and len(rows) < BATCH:  # others may be busy without end
                     ended = ", ".join(map(str, target.pids))
                     self._log.note(f"process{'es' if len(target.pids) > 1 else ''} {ended} ended")
                     return
-                elif output.reader_gone:
+                if not rows and output.reader_gone:
                     raise ReaderGoneError("nobody reads the output any more")
 
     def _reopen(self, output: Output) -> None:

@@ -26,14 +26,15 @@ def placeholder(type_id: int) -> t.Composite:
     return t.Composite(type_id, Kind.STRUCT, "", 0, ())
 
 
-def encode(types: Iterable[Type], *, over: Btf | None = None) -> bytes:
+def encode(types: Iterable[Type], *, strings: bytes = b"\0", over: Btf | None = None) -> bytes:
     """The blob of these types, in the host's byte order; the first has id 1.
 
     Args:
         types: in the order of their ids.
+        strings: a string section that the new one begins with.
         over: what has all ids that the types leave out. Its strings keep their offsets: line info refers to them.
     """
-    table = _Strings(over.string_section if over else b"\0")
+    table = _Strings(over.string_section if over else strings)
     section, end, next_id = bytearray(), len(over) if over else 1, 1
     for found in types:
         if over and found.id > next_id:

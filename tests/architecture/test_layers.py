@@ -20,6 +20,8 @@ STDLIB = frozenset(getattr(sys, "stdlib_module_names", ())) or frozenset(
     warnings weakref zipfile zipimport zlib
     """.split()
 )
+# Parts of it that have changed their names.
+STDLIB |= {"_md5", "_sha2", "_sha256", "_signal"}
 MODULES = frozenset(module_name(path) for path in python_files(*PACKAGES))
 
 

@@ -93,8 +93,8 @@ def test_newer_syntax_and_evaluated_annotations_are_found():
     assert not evaluates_annotations("from __future__ import annotations\nx: int | None = 1")
 
 
-# These know no C struct but the first member of each record, its time; or a form of our own.
-OWN_FORMS = ("tracer.rows", "tracer.sinks.recording")
+# These know no C struct but the first member of each record, its time; or a form of our own, or of the network.
+OWN_FORMS = ("tracer.rows", "tracer.sinks.recording", "tracer.wire.hello", "tracer.wire.reader")
 OTHERS = [path for path in python_files("tracer") if module_name(path) not in OWN_FORMS]
 
 
