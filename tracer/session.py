@@ -232,6 +232,7 @@ class Session:
         with Pause(manager.ring_fd, self._view.key_fd) as pause:
             while not self._is_over() and not self._view.tick(manager):
                 self._service.beat()
+                ended = target.ended
                 rows, due = manager.poll_rows(), manager.due()
                 if self._stop.reopen:
                     self._reopen(output)
@@ -241,9 +242,10 @@ class Session:
                     sink.flush()
                     filled = sum(len(row[1]) for row in rows) / manager.ring_size
                     pause.after(len(rows), filled, all_taken=len(rows) < BATCH)
-                if target.ended and len(rows) < BATCH:  # others may be busy without end
-                    ended = ", ".join(map(str, target.pids))
-                    self._log.note(f"process{'es' if len(target.pids) > 1 else ''} {ended} ended")
+                # Others may be busy without end. Children of those that had ended are known by now.
+                if ended and len(rows) < BATCH and target.ended:
+                    pids = ", ".join(map(str, target.pids))
+                    self._log.note(f"process{'es' if len(target.pids) > 1 else ''} {pids} ended")
                     return
                 if not rows and output.reader_gone:
                     raise ReaderGoneError("nobody reads the output any more")
