@@ -205,6 +205,8 @@ class Flows:
             found += self._look(flow)
             if flow.told:
                 self._told[key] = self._flows.pop(key)
+                for way in flow.ways:
+                    way.owner = None  # there may be thousands
                 if len(self._told) > MAX_FLOWS:
                     self._told.popitem(last=False)
         while len(self._flows) > MAX_FLOWS or self._bytes > MAX_BYTES:
