@@ -8,7 +8,7 @@ something follows what was there without a gap.
 Of a connection between two sockets of this host, both tell what they send. The addresses say that it is one.
 
 Memory is bounded: the flow that was quiet for longest goes first. What was seen of a flow that goes before it was
-complete is told, as truncated.
+complete is told.
 """
 
 from __future__ import annotations
