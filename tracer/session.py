@@ -232,7 +232,7 @@ class Session:
         with Pause(manager.ring_fd, self._view.key_fd) as pause:
             while not self._is_over() and not self._view.tick(manager):
                 self._service.beat()
-                ended = target.ended
+                seem_ended = target.seem_ended()
                 rows, due = manager.poll_rows(), manager.due()
                 if self._stop.reopen:
                     self._reopen(output)
@@ -242,8 +242,8 @@ class Session:
                     sink.flush()
                     filled = sum(len(row[1]) for row in rows) / manager.ring_size
                     pause.after(len(rows), filled, all_taken=len(rows) < BATCH)
-                # Others may be busy without end. Children of those that had ended are known by now.
-                if ended and len(rows) < BATCH and target.ended:
+                # Others may be busy without end. All that those did who had ended before is told by now.
+                if seem_ended and len(rows) < BATCH and target.have_ended():
                     pids = ", ".join(map(str, target.pids))
                     self._log.note(f"process{'es' if len(target.pids) > 1 else ''} {pids} ended")
                     return

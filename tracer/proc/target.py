@@ -101,6 +101,7 @@ class Targets:
         except TracerError:
             self.__exit__(None, None, None)
             raise
+        self._gone: set[int] = set()
         self._children: set[int] | None = descendants(self.pids) - set(self.pids) if tree else None
 
     def __enter__(self) -> Targets:
@@ -117,12 +118,17 @@ class Targets:
         if self._children is not None and (pid in self._children or pid in self.pids):
             self._children.add(child)
 
-    @property
-    def ended(self) -> bool:
-        """Whether all of them are known to have ended."""
+    def seem_ended(self) -> bool:
+        """Whether all that are known have ended. What they did before, forks for one, may still have to be told."""
+        self._gone = set()
         if not self._targets or not all(target.ended for target in self._targets):
             return False
+        # A zombie that nobody waits for has ended as well.
+        self._gone = {pid for pid in self._children or () if not reader.is_alive(pid)}
+        return len(self._gone) == len(self._children or ())
+
+    def have_ended(self) -> bool:
+        """Whether nobody was told of since all seemed to have ended; to be asked when all is told."""
         if self._children:
-            # A zombie that nobody waits for has ended as well.
-            self._children = {pid for pid in self._children if reader.is_alive(pid)}
+            self._children -= self._gone
         return not self._children

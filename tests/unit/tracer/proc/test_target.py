@@ -9,7 +9,7 @@ import time
 import pytest
 
 from tracer.errors import TracerError
-from tracer.proc.target import Target
+from tracer.proc.target import Target, Targets
 
 
 def test_target_ends_with_its_process():
@@ -50,3 +50,21 @@ def test_no_target_never_ends():
     """Zero stands for all processes."""
     with Target(0) as target:
         assert not target.ended
+
+
+def test_children_that_ended_before_their_forks_were_told_still_count_as_parents():
+    """Records come later than what they tell: a shell may be gone before it is known that it left a job behind."""
+    root, shell, job = (subprocess.Popen(["cat"], stdin=subprocess.PIPE) for _ in range(3))
+    with Targets([root.pid], tree=True) as targets:
+        targets.forked(root.pid, shell.pid)
+        assert not targets.seem_ended()
+        root.communicate()
+        assert not targets.seem_ended()  # the shell runs
+        shell.communicate()
+        assert targets.seem_ended()
+        targets.forked(shell.pid, job.pid)
+        assert not targets.have_ended()
+        assert not targets.seem_ended()
+        job.communicate()
+        assert targets.seem_ended()
+        assert targets.have_ended()
