@@ -259,6 +259,11 @@ class Decoder(RecordReader[Event]):
         self.min_size = kind.offset + kind.size
         self.rows = RowReader(layout, self._kind_at, {number: each[1].min_size for number, each in self._kinds.items()})
 
+    @property
+    def kinds(self) -> dict[int, str]:
+        """The names of the kinds of events by their numbers."""
+        return {number: kind.name for number, (kind, _, _) in self._kinds.items()}
+
     def event(self, row: Row) -> Event:
         """The event of a row that `rows` has read."""
         time_ns, rest = row

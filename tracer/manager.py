@@ -29,7 +29,7 @@ from pybpfload import kernel_btf
 from pybpfload.errors import BpfError
 from tracer.accounting import Stats, describe_losses, read_kinds, skipped_calls
 from tracer.clock import BootClock
-from tracer.decode import KIND_ENUM, KIND_PREFIX, Decoder
+from tracer.decode import Decoder
 from tracer.errors import KernelError, LoadError, NoPrivilegeError, TracerError
 from tracer.loaded import (
     TRACED,
@@ -46,6 +46,7 @@ from tracer.loaded import (
 from tracer.log import Log
 from tracer.probes.base import Context
 from tracer.proc import capabilities
+from tracer.together import do_together
 
 if TYPE_CHECKING:
     from pybpfload import BpfObject, Map, RingReader
@@ -90,7 +91,6 @@ class EbpfManager:
         self._shared: dict[str, Map] = {}
         self._ring: RingReader[Row] | None = None
         self._decoder: Decoder | None = None
-        self._kinds: dict[int, str] = {}
         self._stats = Stats()
         self._listeners: dict[str, list[Loaded]] = {}
         self._digesting: dict[str, Loaded] = {}
@@ -158,15 +158,22 @@ class EbpfManager:
             LoadError: none could be loaded.
             NoPrivilegeError, KernelError: the same, and that is why.
         """
-        for probe in self._probes:
-            try:
-                self._load(probe)
-            except (BpfError, TracerError) as error:
-                self._skip(probe, error)
+        for number, probe in enumerate(self._probes, 1):
+            self._try_to_load(probe)
+            if len(self._shared) == len(SHARED):  # the others take theirs
+                do_together(self._try_to_load, self._probes[number:])
+                break
+        self._loaded.sort(key=lambda loaded: self._probes.index(loaded.probe))
         if self._decoder is None:
             raise why_none(self.skipped, "load")
         if self._settings.cgroup:
             fill_cgroup(self._shared[CGROUPS], self._settings.cgroup)
+
+    def _try_to_load(self, probe: Probe) -> None:
+        try:
+            self._load(probe)
+        except (BpfError, TracerError) as error:
+            self._skip(probe, error)
 
     def _load(self, probe: Probe) -> None:
         spec = read_spec(probe, self._settings)
@@ -194,8 +201,6 @@ class EbpfManager:
         decoder = Decoder(layout, spec.btf, self.clock)
         obj.maps[COUNTERS]  # so that its lack is noticed here
         self._decoder = decoder
-        prefix = len(KIND_PREFIX)
-        self._kinds = {n: name[prefix:].lower() for name, n in spec.btf.enum_values(KIND_ENUM).items()}
 
     def attach_programs(self) -> None:
         """Attach the programs of all loaded probes: events come from here on.
@@ -307,11 +312,6 @@ class EbpfManager:
         return self._ring.size if self._ring else 1
 
     @property
-    def pending_bytes(self) -> int:
-        """How much of the ring buffer waits to be polled."""
-        return self._ring.pending if self._ring else 0
-
-    @property
     def fill(self) -> float:
         """The part of the ring buffer that waits to be polled, 0 to 1."""
         return self._ring.pending / self._ring.size if self._ring else 0.0
@@ -319,9 +319,9 @@ class EbpfManager:
     def get_stats(self) -> Stats:
         """What has happened to events so far."""
         ring = self._ring
-        if ring is None:
+        if ring is None or self._decoder is None:
             return self._stats
-        kinds = read_kinds(self._shared[COUNTERS], self._kinds)
+        kinds = read_kinds(self._shared[COUNTERS], self._decoder.kinds)
         self._stats = Stats(
             processed=ring.received,
             dropped=sum(counts.full for counts in kinds.values()),

@@ -159,7 +159,7 @@ def test_poll_events_takes_at_most_a_batch(log, tmp_path):
         sizes = []
         while batch := manager.poll_events():
             sizes.append(len(batch))
-            assert bool(manager.pending_bytes) == (sum(sizes) < 2 * BATCH + 52)
+            assert bool(manager.fill) == (sum(sizes) < 2 * BATCH + 52)
         assert (sizes[:2], sum(sizes)) == ([BATCH, BATCH], 2 * BATCH + 52)  # the opens, and the end of the process
         assert manager.get_stats()[:3] == (2 * BATCH + 52, 0, 0)
 
