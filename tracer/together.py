@@ -37,7 +37,7 @@ def do_together(work: Callable[[Item], object], items: Iterable[Item]) -> None:
                 return
             try:
                 work(item)
-            except BaseException as error:  # the caller gets it
+            except BaseException as error:  # noqa: BLE001  the caller gets it
                 raised.append(error)
 
     turn_s = sys.getswitchinterval()

@@ -89,6 +89,7 @@ APPLICATION_LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
             "tracer.errors",
             "tracer.settings",
             "tracer.stop",
+            "tracer.together",
         ),
     ),
     # no more than a docstring

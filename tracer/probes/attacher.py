@@ -25,6 +25,8 @@ from tracer.proc import copies
 from tracer.proc.copies import Copy
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pybpfload import Link, SymbolFile
     from tracer.probes.base import Context
     from tracer.proc.copies import FileKey, MapKey
@@ -217,29 +219,30 @@ class Attacher:
         self._log.detail(f"probe {self._catalog.name}: {len(rows)} functions of {copy.path}")
         return attached
 
-    def _put(self, attached: _Attached, table: str, key: Any, value: Any) -> None:
-        self._obj.maps[table][key] = value
-        attached.entries.append((table, key))
+    def _put(self, attached: _Attached, table: str, entries: Sequence[tuple[Any, Any]]) -> None:
+        attached.entries += [(table, key) for key, _ in entries]
+        self._obj.maps[table].update(entries)
 
     def _describe(self, attached: _Attached, copy: Copy, file: SymbolFile, places: dict[int, int]) -> None:
         """Tell the kernel what it has to know of each place."""
-        for offset, cookie in places.items():
-            begin, end = file.code_around(offset)
-            self._put(attached, "code_around", cookie, {"before": offset - begin, "behind": end - offset})
+        ends = {offset: file.code_around(offset) for offset in places}
+        code = [(places[o], {"before": o - begin, "behind": end - o}) for o, (begin, end) in ends.items()]
+        self._put(attached, "code_around", code)
         if self._cookies:
             return
         others = set(self._catalog.neighbours(copy, file)) - set(places) if self._catalog.neighbours else set()
+        entries = []
         for offset, cookie in places.items():
             # A neighbour that is probed as well begins with a breakpoint, of another probe perhaps.
             for probed in {tuple(places), (*places, *others)}:
-                code = bytearray(file.read(offset, CODE_SIZE + len(BREAKPOINT)))
+                raw = bytearray(file.read(offset, CODE_SIZE + len(BREAKPOINT)))
                 for other in probed:
-                    if 0 <= other - offset < len(code):
+                    if 0 <= other - offset < len(raw):
                         at = other - offset
-                        code[at : at + len(BREAKPOINT)] = BREAKPOINT
-                bytes_ = bytes(code[len(BREAKPOINT) : len(BREAKPOINT) + CODE_SIZE]).ljust(CODE_SIZE, b"\0")
-                key = {"place": offset & PAGE_MASK, "bytes": list(bytes_), "pad": 0}
-                self._put(attached, "cookies", key, cookie)
+                        raw[at : at + len(BREAKPOINT)] = BREAKPOINT
+                bytes_ = bytes(raw[len(BREAKPOINT) : len(BREAKPOINT) + CODE_SIZE]).ljust(CODE_SIZE, b"\0")
+                entries.append(({"place": offset & PAGE_MASK, "bytes": list(bytes_), "pad": 0}, cookie))
+        self._put(attached, "cookies", entries)
 
     def _link(self, attached: _Attached, program: str, ret: bool, name: str, places: dict[int, int]) -> None:
         if not places:

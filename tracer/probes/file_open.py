@@ -33,10 +33,8 @@ def directory_key(directory: str) -> dict[str, int | bytes]:
 
 def fill(maps: Mapping[str, Map]) -> None:
     """Put the catalog into the kernel's tables."""
-    for pattern in patterns():
-        maps["patterns"][pattern_key(pattern)] = PRESENT
-    for directory in DIRECTORIES:
-        maps["directories"][directory_key(directory)] = PRESENT
+    maps["patterns"].update((pattern_key(pattern), PRESENT) for pattern in patterns())
+    maps["directories"].update((directory_key(directory), PRESENT) for directory in DIRECTORIES)
 
 
 FILE_OPEN = Probe("file_open", targets=fill)

@@ -27,8 +27,7 @@ def prefix_key(prefix: str) -> dict[str, int | bytes]:
 
 def fill(maps: Mapping[str, Map]) -> None:
     """Put the catalog into the kernel's table."""
-    for prefix in prefixes():
-        maps["libraries"][prefix_key(prefix)] = PRESENT
+    maps["libraries"].update((prefix_key(prefix), PRESENT) for prefix in prefixes())
 
 
 LIB_LOAD = Probe("lib_load", targets=fill)
