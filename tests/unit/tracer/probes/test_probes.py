@@ -48,8 +48,9 @@ class Table:
     def __init__(self):
         self.entries = {}
 
-    def __setitem__(self, key, value):
-        self.entries[tuple(sorted(key.items()))] = value
+    def update(self, entries):
+        for key, value in entries:
+            self.entries[tuple(sorted(key.items()))] = value
 
 
 def test_file_open_fills_its_tables_from_the_catalog():
