@@ -10,7 +10,8 @@ import subprocess
 import pytest
 
 from tracer.wire import flows
-from tracer.wire.flows import CONNECTED, LOCAL, OWNED, QUIET_NS, SENT, WANTED, Flows, Way, address_text
+from tracer.wire.flow import MAX_PIECES, MAX_WAY_BYTES, Way
+from tracer.wire.flows import CONNECTED, LOCAL, OWNED, QUIET_NS, SENT, WANTED, Flows, address_text
 from tracer.wire.reader import WireError
 from tracer.wire.talk import read_datagrams, read_talk
 
@@ -51,7 +52,7 @@ def piece(source, data, offset=0, flags=ONE, **fields):
     return {
         "time": 1000, "wall_ns": 5000, "start_time": 7 if owned else 0, "cgroup": 1, "pid": PID[source] if owned else 0,
         "host_pid": PID[source], "tid": PID[source], "ppid": 1, "uid": 0, "gid": 0, "comm": f"p{PID[source]}",
-        "space": 4026531840, "base": 77,
+        "space": 4026531840, "base": 77, "back": 0,
         "offset": offset, "segment": 0, "protocol": socket.IPPROTO_TCP, "family": socket.AF_INET,
         "from_port": source[1], "to_port": target[1], "from": source[0], "to": target[0], "flags": flags,
         "data": data, **fields,
@@ -254,10 +255,10 @@ def test_flows_pieces_that_never_join_are_bounded():
     way = Way()
     for at in range(1, 200_001, 2):
         way.add(at, b"x")
-    assert way.size <= flows.MAX_PIECES
+    assert way.size <= MAX_PIECES
     for at in range(0, 200_000, 1000):
         way.add(at, bytes(1000))
-    assert way.size <= flows.MAX_WAY_BYTES + flows.MAX_PIECES
+    assert way.size <= MAX_WAY_BYTES + MAX_PIECES
 
 
 def test_flows_reader_that_fails_is_not_fatal(said):
