@@ -9,6 +9,8 @@ from typing import Any
 MAX_WAY_BYTES = 32 << 10
 MAX_PIECES = 64
 
+MAYBE, CERTAINLY = 1, 2
+
 Fields = dict[str, Any]
 End = tuple[bytes, int]  # address and port
 Name = tuple[Any, ...]
@@ -24,7 +26,7 @@ class Way:
         parts: what came behind a gap, by its place; of datagrams, all that came.
         owner: of the end: the fields of its process, or None.
         connected: whether the end is the one that connected to the other.
-        wanted: whether the user asked for this process.
+        wanted: whether the user asked for this process: 0, MAYBE or CERTAINLY.
     """
 
     __slots__ = ("base", "connected", "ends", "owner", "parts", "wanted", "whole")
@@ -36,7 +38,7 @@ class Way:
         self.parts: dict[int, bytes] = {}
         self.owner: Fields | None = None
         self.connected = False
-        self.wanted = False
+        self.wanted = 0
 
     def add(self, offset: int, data: bytes) -> bool:
         """Take in a piece of a stream; returns whether there is more without a gap now."""

@@ -8,8 +8,8 @@ something follows what was there without a gap.
 Of a connection between two sockets of this host, both tell what they send. On the loopback device the addresses say
 that it is one. In network namespaces of their own, and behind address translation, addresses mean nothing: there the
 numbers do with which both directions of a TCP connection begin. Each of the two sockets tells both of them with each
-piece. Datagrams have none: there it is the same connection if the first one, which has random numbers in it, begins
-with the same bytes, between the same addresses.
+piece. Datagrams have none, and data that come with a SYN only one: there it is the same connection if the first bytes,
+which have random numbers in them, are the same, between the same addresses.
 
 Memory is bounded: the flow that was quiet for longest goes first. What was seen of a flow that goes before it was
 complete is told.
@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from operator import itemgetter
 from typing import TYPE_CHECKING, Callable, NamedTuple, Optional
 
-from tracer.wire.flow import MAX_PIECES, End, Fields, Flow, Name, Way
+from tracer.wire.flow import CERTAINLY, MAX_PIECES, MAYBE, End, Fields, Flow, Name, Way
 from tracer.wire.reader import WireError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ QUIET_NS = 60_000_000_000
 # What was told is remembered for so long: pieces may come twice.
 TOLD_NS = 5_000_000_000
 
-# Within so many bytes of its first datagram a client of DTLS has its random number, and one of QUIC that of the connection.
+# Within its first bytes, so many, a client has random numbers: in TLS those of the hello, in QUIC the connection's.
 ENOUGH = 64
 
 # What an event takes from the process that sent its side.
@@ -70,7 +70,8 @@ class Flows:
     Args:
         read_talk: reads both directions of a stream; `tracer.wire.talk`.
         read_datagrams: the same for datagrams; None: they are left alone.
-        asked: whether the user asked for a process, by its fields, where the kernel's flag does not say it all.
+        asked: whether the user asked for a process, by its fields, where the kernel's flag does not say it all; None:
+            that is not known.
 
     Attributes:
         unread: flows that began like a handshake and were none, or had no process that could be named.
@@ -81,7 +82,7 @@ class Flows:
         self,
         read_talk: ReadTalk,
         read_datagrams: ReadDatagrams | None = None,
-        asked: Callable[[Fields], bool] | None = None,
+        asked: Callable[[Fields], bool | None] | None = None,
     ) -> None:
         self._read_talk = read_talk
         self._read_datagrams = read_datagrams
@@ -147,7 +148,7 @@ class Flows:
         if known:
             flow, side = known[0], place ^ known[1]
             if _is_of(flow, side, record):
-                if record["back"] and len(flow.names) == 1:
+                if record["back"]:
                     self._call(flow, side, _other_name(record, ends, place))
                 return flow, side
             found += self._end(flow)  # the same addresses, another connection
@@ -199,7 +200,7 @@ class Flows:
             mine.connected = True
         if flags & OWNED:
             way.owner = dict(zip(OWNER, _owner(record)))
-            way.wanted = bool(flags & WANTED) and (self._asked is None or self._asked(way.owner))
+            way.wanted = self._wish(way.owner) if flags & WANTED else 0
         if record["protocol"] == socket.IPPROTO_TCP:
             more = way.add(record["offset"], record["data"])
         else:
@@ -208,6 +209,11 @@ class Flows:
         self._bytes += size - flow.size
         flow.size = size
         return news or more
+
+    def _wish(self, owner: Fields) -> int:
+        """See `Way.wanted`."""
+        answer = self._asked(owner) if self._asked else True
+        return MAYBE if answer is None else CERTAINLY if answer else 0
 
     def _take_datagrams(self, way: Way, record: Fields) -> bool:
         data, size = record["data"], record["segment"] or len(record["data"])
@@ -255,16 +261,14 @@ class Flows:
     def _local(self, flow: Flow) -> int:
         """The end from whose side a flow is told: that which is here; of two, the one that connected.
 
-        Datagrams connect nobody: there it is the one that spoke first. If the user did not ask for that one, it is
-        the other one.
+        Datagrams connect nobody: there it is the one that spoke first. If the user asked for the other one rather than
+        for that, it is the other one.
         """
         if len(flow.here) == 1:
             return next(iter(flow.here))
         connected = [way.connected for way in flow.ways]
         client = connected.index(True) if any(connected) else flow.first
-        if not flow.ways[client].wanted and flow.ways[1 - client].wanted:
-            return 1 - client
-        return client
+        return client if flow.ways[client].wanted >= flow.ways[1 - client].wanted else 1 - client
 
     def _read(self, flow: Flow, mine: int) -> Talk | None:
         sent, received = flow.ways[mine], flow.ways[1 - mine]
@@ -286,7 +290,7 @@ class Flows:
             return []
         assert own.ends is not None
         family, (address, port), (peer_address, peer_port) = own.ends
-        peer = other.owner or {}
+        peer = other.owner if other.owner and other.owner["pid"] else {}  # 0: outside of our PID namespace
         fields = {
             "time": record["time"],
             "wall_ns": record["wall_ns"],
@@ -311,11 +315,12 @@ def _is_of(flow: Flow, side: int, record: Fields) -> bool:
 
 def _other_name(record: Fields, ends: tuple[End, End], place: int) -> Named | None:
     """What both sockets of a connection tell of it, wherever they are; None if that is not known."""
-    if record["protocol"] == socket.IPPROTO_TCP:
-        base, back = record["base"], record["back"]
-        return ((base, back) if base < back else (back, base), int(base > back)) if back and base != back else None
+    base, back = record["base"], record["back"]
+    if back:
+        return ((base, back) if base < back else (back, base), int(base > back)) if base != back else None
     first = bytes(record["data"][: min(ENOUGH, record["segment"] or ENOUGH)])
-    return ((*ends, first), place) if len(first) == ENOUGH else None
+    begins = len(first) == ENOUGH and (record["protocol"] != socket.IPPROTO_TCP or not record["offset"])
+    return ((*ends, base, first), place) if begins else None
 
 
 def address_text(family: int, raw: bytes) -> str:
