@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import subprocess
 
 import pytest
 
@@ -14,7 +15,7 @@ from tests.support.wire import make_certificate
 from tests.support.workloads import Tracer, wait_until
 
 pytestmark = pytest.mark.kernel
-CONNECTED, LISTENS = "01", "0A"  # include/net/tcp_states.h
+CONNECTED, UNCONNECTED, LISTENS = "01", "07", "0A"  # include/net/tcp_states.h
 FAMILIES = [socket.AF_INET, socket.AF_INET6]
 
 
@@ -36,10 +37,10 @@ def sides(events):
     return [(event["role"], event["pid"], event["peer_pid"], event["truncated"]) for event in events]
 
 
-def has_socket(workload, family, state):
-    """Whether there is one in a process's network namespace."""
-    name = "tcp" if family == socket.AF_INET else "tcp6"
-    with open(f"/proc/{workload.pid}/net/{name}") as file:
+def has_socket(where, family, state, protocol="tcp"):
+    """Whether there is one in a network namespace."""
+    name = protocol if family == socket.AF_INET else f"{protocol}6"
+    with open(f"/proc/{where.holder}/net/{name}") as file:
         return any(line.split()[3] == state for line in file)
 
 
@@ -121,7 +122,7 @@ def test_two_pairs_with_the_same_addresses_and_ports_are_two(certificate, family
         for calling, serving in talks:
             serving.start()
             calling.start()
-        wait_until(lambda: all(has_socket(calling, family, CONNECTED) for calling, _ in talks), "two connections")
+        wait_until(lambda: all(has_socket(here, family, CONNECTED) for here, _ in (one, other)), "two connections")
         for _, serving in talks:
             serving.start()  # the line that it waits for
         wait_until(lambda: all(each.ended for talk in talks for each in talk), "the handshakes")
@@ -130,6 +131,33 @@ def test_two_pairs_with_the_same_addresses_and_ports_are_two(certificate, family
     expected = [("client", calling.pid, serving.pid, False) for calling, serving in talks]
     assert sorted(sides(found)) == sorted(expected)
     assert {(event["peer_address"], event["peer_port"]) for event in found} == {(ADDRESSES[family][1], PORT)}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_datagrams_between_two_containers_are_one_event(certificate, family):
+    """They have no numbers that both sides know; what the client says first does."""
+    number = "-4" if family == socket.AF_INET else "-6"
+    address = ADDRESSES[family][1] if number == "-4" else f"[{ADDRESSES[family][1]}]"
+    with pair() as (here, there), Tracer() as tracer, contextlib.ExitStack() as stack:
+
+        def openssl(where, *words):
+            command = [*where.prefix, require_tool("openssl"), *words, "-dtls1_2"]
+            process = stack.enter_context(
+                subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            )
+            stack.callback(process.kill)
+            return process
+
+        certificate_words = ("-cert", certificate[0], "-key", certificate[1])
+        serving = openssl(there, "s_server", number, "-accept", str(PORT), "-naccept", "1", *certificate_words)
+        wait_until(lambda: has_socket(there, family, UNCONNECTED, "udp"), "a server")
+        calling = openssl(here, "s_client", number, "-connect", f"{address}:{PORT}")
+        wait_until(lambda: handshakes(tracer, calling.pid, serving.pid), "the handshake")
+        calling.kill()
+        assert tracer.stop() == 130
+        (event,) = handshakes(tracer, calling.pid, serving.pid)
+    assert sides([event]) == [("client", calling.pid, serving.pid, False)]
+    assert (event["transport"], event["version"], event["resumed"]) == ("DTLS", "DTLS 1.2", False)
 
 
 RULES = """
@@ -154,7 +182,7 @@ def test_translated_addresses_between_two_containers_are_one_event(certificate, 
             client(here, family, host="10.99.0.2", port=8443) as calling,
         ):
             serving.start()
-            wait_until(lambda: has_socket(serving, family, LISTENS), "a server")
+            wait_until(lambda: has_socket(there, family, LISTENS), "a server")
             calling.start()
             wait_until(lambda: calling.ended and serving.ended, "the handshake")
         assert tracer.stop() == 130

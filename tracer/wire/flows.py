@@ -98,6 +98,11 @@ class Flows:
         return len(self._flows)
 
     @property
+    def names(self) -> int:
+        """How many names all flows have."""
+        return len(self._names)
+
+    @property
     def held_bytes(self) -> int:
         """How much all flows hold."""
         return self._bytes
