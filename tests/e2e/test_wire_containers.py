@@ -189,3 +189,30 @@ def test_translated_addresses_between_two_containers_are_one_event(certificate, 
         (event,) = handshakes(tracer, calling.pid, serving.pid)
     assert sides([event]) == [("client", calling.pid, serving.pid, False)]
     assert (event["local_address"], event["peer_address"], event["peer_port"]) == ("10.99.0.1", "10.99.0.2", 8443)
+
+
+REDIRECT = """
+table ip translation {
+    chain out { type nat hook output priority -100; tcp dport 8443 redirect to :4433; }
+}
+"""
+
+
+def test_translated_addresses_within_a_namespace_are_one_event(certificate, tmp_path):
+    """On the loopback device, where only what is sent is looked at: with the addresses that it is sent to."""
+    (tmp_path / "rules").write_text(REDIRECT)
+    nft, family, host = require_tool("nft"), socket.AF_INET, "127.0.0.1"
+    with place() as here, Tracer() as tracer:
+        here.run(nft, "-f", str(tmp_path / "rules"))
+        with (
+            server(here, certificate, family, host=host) as serving,
+            client(here, family, host=host, port=8443) as calling,
+        ):
+            serving.start()
+            wait_until(lambda: has_socket(here, family, LISTENS), "a server")
+            calling.start()
+            wait_until(lambda: calling.ended and serving.ended, "the handshake")
+        assert tracer.stop() == 130
+        (event,) = handshakes(tracer, calling.pid, serving.pid)
+    assert sides([event]) == [("client", calling.pid, serving.pid, False)]
+    assert (event["peer_address"], event["peer_port"]) == (host, PORT)
