@@ -22,7 +22,9 @@
  * interrupt that finds it `owned` leaves its packet to the owner. So if it is owned, the owner is running now.
  * Datagrams are sent by nobody but their process.
  *
- * Of two sockets on the same host each one's own packets are looked at: what one sends, the other receives.
+ * Of two sockets that speak over the loopback device each one's own packets are looked at: what one sends, the other
+ * receives. Of two in network namespaces of their own all are: user space finds by their sequence numbers that it is one
+ * connection.
  */
 #include "events.h"
 #include "kernel.h"
@@ -120,6 +122,12 @@ static __always_inline __u32 namespace_of(struct tcp_sock *tcp)
 	return tcp->inet_conn.icsk_inet.sk.__sk_common.skc_net.net->ns.inum;
 }
 
+/* Behind a device that is software there may be a container of this host, which is watched. */
+static __always_inline bool may_stay(struct tcp_sock *tcp)
+{
+	return BPF_CORE_READ(tcp, inet_conn.icsk_inet.sk.sk_dst_cache, dev, rtnl_link_ops);
+}
+
 static __always_inline int sent_tcp(struct __sk_buff *skb, struct bpf_sock *sk, struct tcp_sock *tcp)
 {
 	struct ct_packet packet = {.protocol = IPPROTO_TCP, .flags = CT_WIRE_SENT};
@@ -154,7 +162,7 @@ static __always_inline int sent_tcp(struct __sk_buff *skb, struct bpf_sock *sk, 
 	packet.space = namespace_of(tcp);
 	if (skb->ifindex == LOOPBACK_IFINDEX)
 		packet.flags |= CT_WIRE_LOCAL;
-	if (tcp->inet_conn.icsk_inet.sk.sk_lock.owned && !find_owner(&packet)) {
+	if (tcp->inet_conn.icsk_inet.sk.sk_lock.owned && !find_owner(&packet) && !may_stay(tcp)) {
 		talk->unwanted = true;
 		return PASS;
 	}
@@ -175,6 +183,7 @@ static __noinline int receive_early(struct __sk_buff *skb, struct ct_packet *pac
 	bpf_map_update_elem(&early, &ends, &packet->sequence, BPF_ANY);
 	has_early = true;
 	packet->base = packet->sequence;
+	packet->back = packet->acked;
 	packet->offset = 0;
 	size = packet->size;
 	if (size > SSH_LIMIT)
@@ -241,6 +250,11 @@ static __always_inline int received_tcp(struct __sk_buff *skb, struct bpf_sock *
 		talk->ways[0].base = base;
 		talk->ways[0].known = true;
 		talk->ways[0].lost = !first;
+		/* Nobody acknowledges what was not sent: so this is where it will begin. */
+		if (!tcp->bytes_sent && packet.acked) {
+			talk->ways[1].base = packet.acked;
+			talk->ways[1].known = true;
+		}
 	}
 	way = &talk->ways[0];
 	if (way->done || talk->unwanted)

@@ -8,7 +8,7 @@ packages=(
     # compilers: the test objects, and whether the committed objects are what their sources give
     clang-19 llvm-19 libbpf-dev linux-libc-dev gcc libc6-dev
     # second opinions on objects and on the kernel's state
-    bpftool binutils strace procps iproute2
+    bpftool binutils strace procps iproute2 nftables
     # libbpf as an oracle, and kernels of other releases to relocate against
     libelf-dev zlib1g-dev kmod zstd lz4
     # a whole collection of programs, to load each

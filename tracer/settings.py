@@ -22,7 +22,7 @@ class Settings(NamedTuple):
         token: directory of a bpffs whose token stands for capabilities, or "".
         deep: whether calls of functions that are called very often are counted.
         asked: whether a process is one to watch, by the fields of its events; what the kernel cannot compare by itself.
-            None if the kernel compares all.
+            It answers None if that is not known. None if the kernel compares all.
     """
 
     own_pid: int
@@ -35,4 +35,4 @@ class Settings(NamedTuple):
     token: str = ""
     pid_ns: int = 0
     deep: bool = False
-    asked: Callable[[dict[str, Any]], bool] | None = None
+    asked: Callable[[dict[str, Any]], bool | None] | None = None

@@ -218,6 +218,7 @@ struct ct_wire_data {
 	struct ct_header;
 	__u64 space; /* where the addresses mean something: the network namespace */
 	__u32 base; /* TCP: sequence number of the first byte that `from` sent: tells connections apart */
+	__u32 back; /* TCP: the same of `to`; 0: not known. Both sockets of a connection have the same two */
 	__u32 offset; /* TCP: of the data behind that byte; else: number of the datagram */
 	__u16 segment; /* UDP: the data is several datagrams of this size; 0: one */
 	__u16 protocol; /* IPPROTO_TCP or IPPROTO_UDP */

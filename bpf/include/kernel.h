@@ -213,9 +213,18 @@ struct sock_lock {
 	int owned; /* by a process: until it lets go, nobody else sends or receives */
 } __relocated;
 
+struct net_device {
+	const struct rtnl_link_ops *rtnl_link_ops; /* none if it is hardware */
+} __relocated;
+
+struct dst_entry {
+	struct net_device *dev;
+} __relocated;
+
 struct sock {
 	struct sock_common __sk_common;
 	struct sock_lock sk_lock;
+	struct dst_entry *sk_dst_cache;
 } __relocated;
 
 struct inet_sock {

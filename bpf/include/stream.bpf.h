@@ -134,6 +134,7 @@ static __noinline int follow(struct __sk_buff *skb, struct ct_talk *talk, struct
 		return 0;
 	packet->flags |= talk->connected;
 	packet->base = way->base;
+	packet->back = talk->ways[!(packet->flags & CT_WIRE_SENT)].base;
 	packet->offset = packet->sequence - way->base;
 	end = packet->offset + packet->size;
 	most = talk->ssh ? SSH_LIMIT : LIMIT;

@@ -30,6 +30,7 @@
 #define LOOPBACK_IFINDEX 1 /* include/net/flow.h: of `lo`, in each network namespace */
 #define IP_OFFSET 0x1fff
 #define TCP_FLAG_SYN 2
+#define TCP_FLAG_ACK 16
 
 #define PASS 1
 
@@ -45,9 +46,9 @@ struct ct_ends {
 /* A packet: where it goes, and where in it the payload is. */
 struct ct_packet {
 	__u64 space;
-	__u32 base, offset;
+	__u32 base, back, offset;
 	__u32 start, size; /* of the payload */
-	__u32 sequence;
+	__u32 sequence, acked; /* 0: nothing */
 	__u16 from_port, to_port;
 	__u16 protocol, family;
 	__u16 flags, segment;
@@ -106,6 +107,8 @@ static __always_inline bool read_headers(struct __sk_buff *skb, struct ct_packet
 			return false;
 		at += (th[12] >> 4) * 4;
 		packet->sequence = bpf_ntohl(*(__u32 *)(th + 4)) + !!(th[13] & TCP_FLAG_SYN);
+		if (th[13] & TCP_FLAG_ACK)
+			packet->acked = bpf_ntohl(*(__u32 *)(th + 8));
 	}
 	size = skb->len;
 	if (size <= at)
@@ -202,6 +205,7 @@ static __always_inline void fill_wire(struct ct_wire_data *record, const struct 
 		fill_owner(header, (struct task_struct *)bpf_get_current_task());
 	record->space = packet->space;
 	record->base = packet->base;
+	record->back = packet->back;
 	record->segment = packet->segment;
 	record->protocol = packet->protocol;
 	record->family = packet->family;
@@ -259,7 +263,7 @@ static __noinline int send_piece(struct __sk_buff *skb, const struct ct_wire_dat
 /* `size` bytes of the payload, in as many records as it takes, of which there are at most `most`. */
 static __noinline int send_payload(struct __sk_buff *skb, const struct ct_packet *packet, __u32 size, __u32 most)
 {
-	__u64 room[WIRE_HEAD / 8];
+	__u64 room[(WIRE_HEAD + 7) / 8];
 	struct ct_wire_data *head = (struct ct_wire_data *)room;
 
 	if (!packet)

@@ -7,14 +7,13 @@ import contextlib
 import os
 import socket
 import ssl
-import subprocess
 
 import pytest
 
 from tests.support.gates import require_tool
-from tests.support.sandbox import cgroup, ip, netns
+from tests.support.neighbours import ADDRESSES, Place, join, place
+from tests.support.sandbox import cgroup, netns
 from tests.support.wire import LOCAL, Server, client_context, hello, make_certificate, shake, wire
-from tests.support.workloads import wait_until
 
 pytestmark = pytest.mark.kernel
 FAMILIES = [socket.AF_INET, socket.AF_INET6]
@@ -71,55 +70,66 @@ def there_and_back(tls):
 
 @contextlib.contextmanager
 def neighbour():
-    """Another host: a network namespace behind a cable. Gives the words before a command that make it run there."""
-    with subprocess.Popen(["unshare", "--net", "sleep", "600"]) as process:
-        try:
-            own = os.readlink("/proc/thread-self/ns/net")
-            wait_until(lambda: os.readlink(f"/proc/{process.pid}/ns/net") != own, "the namespace")
-            there = ("nsenter", "--target", str(process.pid), "--net")
-            ip("link", "add", "here", "type", "veth", "peer", "name", "there", "netns", str(process.pid))
-            ip("address", "add", "10.99.0.1/24", "dev", "here")
-            ip("link", "set", "here", "up")
-            for words in ("address add 10.99.0.2/24 dev there", "link set there up", "link set lo up"):
-                subprocess.run([*there, "ip", *words.split()], check=True)
-            yield there
-        finally:
-            process.kill()
+    """Another network namespace, behind a cable."""
+    with place() as there:
+        join(Place(OWN), there)
+        yield there
 
 
 @pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
-def test_wire_connection_between_hosts_is_told_by_each(certificate, version):
+@pytest.mark.parametrize("family", FAMILIES)
+def test_wire_connection_between_namespaces_has_both_processes(certificate, family, version):
     """What a socket receives comes in an interrupt; what it sends tells its process."""
+    near, far = ADDRESSES[family]
     with (
         neighbour() as there,
         wire() as probe,
-        Server(certificate, host="10.99.0.2", prefix=there, version=version) as server,
+        Server(certificate, family=family, host=far, prefix=there.prefix, version=version) as server,
     ):
         with server.connect() as raw, client_context().wrap_socket(raw) as tls:
-            port, suite = tls.getsockname()[1], tls.cipher()[0]
-        probe.wait(2)
-        told = probe.finish()
+            address, suite = tls.getsockname(), tls.cipher()[0]
+        probe.wait(1)
+        (told,) = probe.finish()
         sent = probe.counts()["sent"]
-    told.sort(key=lambda each: each.fields["role"])
-    client, other = (each.fields for each in told)
-    assert (client["role"], client["pid"], client["peer_pid"], client["local_port"]) == ("client", OWN, None, port)
-    assert (other["role"], other["pid"], other["peer_pid"], other["peer_port"]) == ("server", server.pid, None, port)
-    assert client["suite"] == other["suite"]
-    assert client["suite"] == suite or version == "TLSv1_2"
-    assert (client["truncated"], other["truncated"]) == (False, False)
+    fields = told.fields
+    assert (fields["role"], fields["pid"], fields["peer_pid"]) == ("client", OWN, server.pid)
+    assert (fields["local_address"], fields["local_port"]) == address[:2]
+    assert (fields["local_address"], fields["peer_address"]) == (near, far)
+    assert fields["suite"] == suite or version == "TLSv1_2"
+    assert fields["truncated"] is False
     assert sent == len(probe.records) <= 12  # both see a hello and an answer; up to TLS 1.2, its end as well
+    assert len({(record["base"], record["back"]) for record in probe.records}) == 2  # one for each direction
+    assert len({record["space"] for record in probe.records}) == 2
 
 
-def test_wire_between_hosts_bulk_is_let_pass(certificate):
+def test_wire_between_namespaces_bulk_is_let_pass(certificate):
     """A megabyte each way makes no record, on either side."""
-    with neighbour() as there, wire() as probe, Server(certificate, host="10.99.0.2", prefix=there) as server:
+    far = ADDRESSES[socket.AF_INET][1]
+    with neighbour() as there, wire() as probe, Server(certificate, host=far, prefix=there.prefix) as server:
         with server.connect() as raw, client_context().wrap_socket(raw) as tls:
-            probe.wait(2)
+            probe.wait(1)
             probe.poll()
             before = len(probe.records)
             there_and_back(tls)
         probe.poll()
         assert len(probe.records) == before
+
+
+@pytest.mark.parametrize("wanted", ["client", "server", "neither"])
+def test_wire_filter_by_pid_between_namespaces_has_the_other_side_as_its_peer(certificate, wanted):
+    """The kernel lets pass what may stay on this host."""
+    far = ADDRESSES[socket.AF_INET][1]
+    with neighbour() as there, cgroup() as path, Server(certificate, host=far, prefix=there.prefix) as server:
+        (path / "cgroup.procs").write_text(str(server.pid))
+        pids = {"client": OWN, "server": server.pid, "neither": os.getppid()}
+        with wire(where=path, targ_tgid=pids[wanted]) as probe:
+            with server.connect() as raw, client_context().wrap_socket(raw):
+                pass
+            server.process.wait(30)
+            told = probe.finish()
+    sides = [(each.fields["role"], each.fields["pid"], each.fields["peer_pid"]) for each in told]
+    both = {"client": ("client", OWN, server.pid), "server": ("server", server.pid, OWN)}
+    assert sides == ([both[wanted]] if wanted in both else [])
 
 
 @pytest.mark.parametrize("option", [socket.IPV6_DSTOPTS, socket.IPV6_HOPOPTS])
@@ -282,7 +292,7 @@ def test_wire_data_that_comes_before_its_connection(way):
     data = hello()
     address = (LOCAL[socket.AF_INET], 0)
     with open("/proc/sys/net/ipv4/tcp_fastopen", "w") as file:
-        file.write("1027")  # both sides, without cookies
+        file.write("519")  # both sides, without cookies
     with wire(targ_received=1) as probe, socket.create_server(address) as server:
         if way == "deferred":
             server.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 5)

@@ -39,6 +39,24 @@ def netns() -> Iterator[None]:
         os.close(home)
 
 
+@contextmanager
+def inside(pid: int) -> Iterator[None]:
+    """This thread is in the network namespace of a process. Sockets stay in that where they were made."""
+    home = os.open(OWN_NETNS, os.O_RDONLY)
+    try:
+        there = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
+        try:
+            _checked(_libc.setns(there, CLONE_NEWNET))
+        finally:
+            os.close(there)
+        try:
+            yield
+        finally:
+            _checked(_libc.setns(home, CLONE_NEWNET))
+    finally:
+        os.close(home)
+
+
 def ip(*arguments: str) -> None:
     """Run the program ip, which must succeed."""
     done = subprocess.run(["ip", *arguments], capture_output=True, text=True, check=False)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 from tracer.errors import TracerError, UsageError
 from tracer.known import Known
@@ -18,6 +18,8 @@ from tracer.pipeline.doubts import doubts
 from tracer.pipeline.filters import Filter, only_cgroup
 from tracer.pipeline.patterns import is_pattern, match_container, match_file, match_library, match_name
 from tracer.proc import find
+from tracer.proc.container import ContainerTable
+from tracer.proc.reader import GoneError, HiddenError
 from tracer.proc.target import pid_namespace
 from tracer.settings import Settings
 
@@ -84,10 +86,8 @@ class Selection:
             deep=getattr(options, "deep", False),
         )
         stages = self._of_processes()
-        if stages:
-            self.settings = self.settings._replace(
-                asked=lambda fields: all(stage(Event(KINDS[0], fields)) for stage in stages)
-            )
+        if stages or options.container:
+            self.settings = self.settings._replace(asked=_asked(stages, options.container))
         self.doubts += doubts(options)
 
     def _limit_kinds(self, option: str, values: Sequence[str], fits: Callable[[EventKind], bool]) -> None:
@@ -157,6 +157,25 @@ class Selection:
         """Say what can match nothing."""
         for doubt in self.doubts:
             say(doubt)
+
+
+def _asked(stages: Sequence[Filter], containers: Sequence[str]) -> Callable[[dict[str, Any]], bool | None]:
+    """Of two processes that one event tells of, which are meant; None: its container is not known any more."""
+    table, in_container = ContainerTable(), _only_containers(containers)
+
+    def asked(fields: dict[str, Any]) -> bool | None:
+        event = Event(KINDS[0], fields)
+        if not all(stage(event) for stage in stages):
+            return False
+        if not containers:
+            return True
+        try:
+            found = table.look(fields["pid"], fields["start_time"], fields["cgroup"])
+        except (GoneError, HiddenError):
+            return None
+        return in_container(Event(KINDS[0], {"container": found.id if found else None})) is not None
+
+    return asked
 
 
 def _one_of(field: str, values: frozenset[int]) -> Filter:

@@ -144,6 +144,17 @@ class ContainerTable:
             start_ns: when the process started, in nanoseconds since boot.
             cgroup: id of its control group in v2, 0 if it is not known.
         """
+        try:
+            return self.look(pid, start_ns, cgroup)
+        except (reader.GoneError, reader.HiddenError):
+            return None
+
+    def look(self, pid: int, start_ns: int, cgroup: int) -> Container | None:
+        """The same, but None only if it has none.
+
+        Raises:
+            GoneError, HiddenError: nobody knows.
+        """
         key = (pid, reader.ticks(start_ns), cgroup)
         try:
             found = self._known[key]
@@ -152,13 +163,10 @@ class ContainerTable:
         else:
             self._known.move_to_end(key)
             return found
-        try:
-            # In this order: a process that is the right one now was the right one just before.
-            found = read_container(pid)
-            if reader.identity(pid).start_ticks != key[1]:
-                return None
-        except (reader.GoneError, reader.HiddenError):
-            return None
+        # In this order: a process that is the right one now was the right one just before.
+        found = read_container(pid)
+        if reader.identity(pid).start_ticks != key[1]:
+            raise reader.GoneError(f"process {pid} is another one now")
         self._remember(key, found)
         return found
 

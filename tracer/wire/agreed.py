@@ -164,6 +164,8 @@ def _exchange_kind(agreed: Agreed, version: int, group: int | None) -> str | Non
         return PQ_NONE if agreed.answer.extension(h.PRE_SHARED_KEY) is not None else None
     if agreed.resumed or suite_name(agreed.answer.suites[0]).startswith("TLS_PSK_"):
         return PQ_NONE
+    if agreed.resumed is None:
+        return None  # nobody knows whether there was one
     # RSA, or numbers: nothing that TLS 1.2 has is anything else.
     return PQ_CLASSICAL
 

@@ -62,7 +62,8 @@ def read_flight(datagrams: Sequence[bytes]) -> Flight:
         WireError: a record or a fragment is none.
     """
     found: dict[int, _Pieces] = {}
-    ended = failed = False
+    ended = failed = changed = False
+    numbers: set[int] = set()  # of records: none is left out
     fragments = 0
     for datagram in datagrams[:MAX_DATAGRAMS]:
         reader = Reader(datagram)
@@ -72,8 +73,11 @@ def read_flight(datagrams: Sequence[bytes]) -> Flight:
             kind, version, epoch = reader.number(1), reader.number(2), reader.number(2)
             if not CHANGE_CIPHER <= kind <= DATA or version >> 8 != 0xFE or epoch or kind in (CHANGE_CIPHER, DATA):
                 ended = True
+                if kind == CHANGE_CIPHER and not epoch and numbers:
+                    number = reader.number(6)
+                    changed = max(numbers) < number == min(numbers) + len(numbers)
                 break
-            reader.take(6)
+            numbers.add(reader.number(6))
             body = reader.vector(2)
             if kind == ALERT:
                 failed = ended = body[:1] == bytes((FATAL,))
@@ -83,7 +87,7 @@ def read_flight(datagrams: Sequence[bytes]) -> Flight:
                 fragments += 1
                 _take(inside, found)
     ordered = [found[number].message() for number in sorted(found)]
-    return Flight(ordered, ended, failed)
+    return Flight(ordered, ended, failed, changed)
 
 
 def _take(reader: Reader, found: dict[int, _Pieces]) -> None:

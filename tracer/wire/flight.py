@@ -41,11 +41,13 @@ class Flight(NamedTuple):
     Attributes:
         ended: whether the rest is encrypted.
         failed: whether it has given up.
+        changed: whether it has said that the rest is encrypted, and nothing before that is missing.
     """
 
     messages: list[Message]
     ended: bool
     failed: bool
+    changed: bool = False
 
     def first(self, kind: int) -> Message | None:
         """The first message of a kind."""
@@ -85,7 +87,7 @@ def conclude(client: Flight, server: Flight, transport: str = "t") -> tuple[dict
     if answer and is_old(h.chosen_version(answer)):
         rest = server.messages[_after(server, answers) :]
         agreed = agreed._replace(
-            resumed=_resumed(rest, server, answer, offers),
+            resumed=_resumed(rest, server),
             certificate=_certificate(server),
             exchange=_exchange(server, answer),
         )
@@ -120,19 +122,15 @@ def _after(server: Flight, answers: list[Hello]) -> int:
     return len(server.messages)
 
 
-def _resumed(rest: list[Message], server: Flight, answer: Hello, offers: list[Hello]) -> bool | None:
-    """Whether the keys are those of an earlier handshake: then no certificate follows, only the end.
+def _resumed(rest: list[Message], server: Flight) -> bool | None:
+    """Whether the keys are those of an earlier handshake: then nothing follows the hello but the end, and a ticket.
 
-    None where the messages that decide it are missing.
+    None where the messages that decide it are missing. That the server says the client's session id again does not
+    decide it: clients that offer TLS 1.3 make one up, and there are servers that say again whatever they hear.
     """
-    others = [message for message in rest if message.kind != NEW_TICKET]
-    if others:
+    if any(message.kind != NEW_TICKET for message in rest):
         return False
-    if server.ended and not server.failed:
-        return True
-    if offers and answer.session and answer.session == offers[0].session:
-        return True
-    return None
+    return True if server.changed else None
 
 
 def _certificate(server: Flight) -> Certificate | None:

@@ -5,7 +5,11 @@ The kernel sends what sockets say before they encrypt: pieces of a TCP stream, e
 They may come twice, late, in any order, or not at all. Here they are put together again, and read as soon as
 something follows what was there without a gap.
 
-Of a connection between two sockets of this host, both tell what they send. The addresses say that it is one.
+Of a connection between two sockets of this host, both tell what they send. On the loopback device the addresses say
+that it is one. In network namespaces of their own, and behind address translation, addresses mean nothing: there the
+numbers do with which both directions of a TCP connection begin. Each of the two sockets tells both of them with each
+piece. Datagrams have none, and data that come with a SYN only one: there it is the same connection if the first bytes,
+which have random numbers in them, are the same, between the same addresses.
 
 Memory is bounded: the flow that was quiet for longest goes first. What was seen of a flow that goes before it was
 complete is told.
@@ -17,25 +21,23 @@ import socket
 from collections import OrderedDict
 from collections.abc import Sequence
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
+from typing import TYPE_CHECKING, Callable, NamedTuple, Optional
 
+from tracer.wire.flow import CERTAINLY, MAX_PIECES, MAYBE, End, Fields, Flow, Name, Way
 from tracer.wire.reader import WireError
 
 if TYPE_CHECKING:
     from tracer.wire.talk import Talk
 
-Fields = dict[str, Any]
 ReadTalk = Callable[[bytes, bytes, str], Optional["Talk"]]
 ReadDatagrams = Callable[[Sequence[bytes], Sequence[bytes]], Optional["Talk"]]
 
 # enum ct_wire_flags
 SENT, OWNED, LOCAL, CONNECTED, WANTED = 1, 2, 4, 8, 16
 
-# Flows that are followed, bytes that they hold together, and bytes and pieces that one direction may have.
+# Flows that are followed, and bytes that they hold together.
 MAX_FLOWS = 8192
 MAX_BYTES = 32 << 20
-MAX_WAY_BYTES = 32 << 10
-MAX_PIECES = 64
 
 # A handshake that pauses for so long is told as far as it went. Servers give their clients a minute or two, and what
 # comes later would be told as another one.
@@ -43,12 +45,16 @@ QUIET_NS = 60_000_000_000
 # What was told is remembered for so long: pieces may come twice.
 TOLD_NS = 5_000_000_000
 
+# Within its first bytes, so many, a client has random numbers: in TLS those of the hello, in QUIC the connection's.
+ENOUGH = 64
+
 # What an event takes from the process that sent its side.
 OWNER = ("start_time", "cgroup", "pid", "host_pid", "tid", "ppid", "uid", "gid", "comm")
 
 _owner = itemgetter(*OWNER)
 
-End = tuple[bytes, int]
+# A name of a flow, and which of the two directions in it a piece is: 0 or 1.
+Named = tuple[Name, int]
 
 
 class Told(NamedTuple):
@@ -58,105 +64,14 @@ class Told(NamedTuple):
     fields: Fields
 
 
-class Way:
-    """What one end has sent.
-
-    Attributes:
-        base: tells streams of the same addresses apart.
-        whole: what is there without a gap, from the first byte on.
-        parts: what came behind a gap, by its place; of datagrams, all that came.
-        owner: of the end: the fields of its process, or None.
-        connected: whether the end is the one that connected to the other.
-        wanted: whether the user asked for this process.
-    """
-
-    __slots__ = ("base", "connected", "owner", "parts", "wanted", "whole")
-
-    def __init__(self) -> None:
-        self.base: int | None = None
-        self.whole = bytearray()
-        self.parts: dict[int, bytes] = {}
-        self.owner: Fields | None = None
-        self.connected = False
-        self.wanted = False
-
-    def add(self, offset: int, data: bytes) -> bool:
-        """Take in a piece of a stream; returns whether there is more without a gap now."""
-        whole, parts = self.whole, self.parts
-        if offset > len(whole):
-            if len(parts) < MAX_PIECES and offset < MAX_WAY_BYTES and len(data) > len(parts.get(offset, b"")):
-                parts[offset] = data
-            return False
-        before = len(whole)
-        whole += data[before - offset : MAX_WAY_BYTES - offset]
-        for place in sorted(parts):
-            if place > len(whole):
-                break
-            whole += parts.pop(place)[len(whole) - place :]
-        return len(whole) > before
-
-    def add_datagram(self, number: int, data: bytes) -> bool:
-        """Take in a datagram; returns whether it is new."""
-        if number in self.parts or len(self.parts) >= MAX_PIECES:
-            return False
-        self.parts[number] = data
-        return True
-
-    @property
-    def datagrams(self) -> list[bytes]:
-        """In the order in which they were sent."""
-        return [data for _, data in sorted(self.parts.items())]
-
-    @property
-    def size(self) -> int:
-        """Bytes that it holds."""
-        return len(self.whole) + (sum(map(len, self.parts.values())) if self.parts else 0)
-
-    @property
-    def began(self) -> bool:
-        """Whether there is something to read."""
-        return bool(self.whole or self.parts)
-
-
-class Flow:
-    """A connection: what both ends have sent.
-
-    Attributes:
-        ends: address and port of each, as raw bytes and number.
-        ways: what each has sent.
-        here: the ends that are on this host.
-        first: the end that spoke first.
-        told: whether nothing more is to be said of it.
-        size: bytes that it holds.
-        record: the last piece.
-    """
-
-    __slots__ = ("ends", "first", "here", "record", "size", "told", "ways")
-
-    def __init__(self, ends: tuple[End, End], first: int, record: Fields) -> None:
-        self.ends = ends
-        self.first = first
-        self.ways = (Way(), Way())
-        self.here: set[int] = set()
-        self.told = False
-        self.size = 0
-        self.record = record
-
-    def forget(self) -> None:
-        """Keep no more than that there was something."""
-        for way in self.ways:
-            way.whole, way.parts = bytearray(), {}
-        self.record = {"time": self.record["time"]}
-        self.told = True
-
-
 class Flows:
     """Puts pieces together and reads them.
 
     Args:
         read_talk: reads both directions of a stream; `tracer.wire.talk`.
         read_datagrams: the same for datagrams; None: they are left alone.
-        asked: whether the user asked for a process, by its fields, where the kernel's flag does not say it all.
+        asked: whether the user asked for a process, by its fields, where the kernel's flag does not say it all; None:
+            that is not known.
 
     Attributes:
         unread: flows that began like a handshake and were none, or had no process that could be named.
@@ -167,19 +82,25 @@ class Flows:
         self,
         read_talk: ReadTalk,
         read_datagrams: ReadDatagrams | None = None,
-        asked: Callable[[Fields], bool] | None = None,
+        asked: Callable[[Fields], bool | None] | None = None,
     ) -> None:
         self._read_talk = read_talk
         self._read_datagrams = read_datagrams
         self._asked = asked
-        self._flows: OrderedDict[tuple[Any, ...], Flow] = OrderedDict()
-        self._told: OrderedDict[tuple[Any, ...], Flow] = OrderedDict()
+        self._flows: OrderedDict[Flow, None] = OrderedDict()
+        self._told: OrderedDict[Flow, None] = OrderedDict()
+        self._names: dict[Name, tuple[Flow, int]] = {}  # and which of its ways is the first one of the name
         self._bytes = 0
         self.unread = 0
         self.evicted = 0
 
     def __len__(self) -> int:
         return len(self._flows)
+
+    @property
+    def names(self) -> int:
+        """How many names all flows have."""
+        return len(self._names)
 
     @property
     def held_bytes(self) -> int:
@@ -191,24 +112,17 @@ class Flows:
         found: list[Told] = []
         source = (bytes(record["from"]), record["from_port"])
         target = (bytes(record["to"]), record["to_port"])
-        ends = (source, target) if source <= target else (target, source)
-        key = (record["space"], record["protocol"], *ends)
-        side = 0 if source == ends[0] else 1
-        flow = self._flows.get(key) or self._told.get(key)
-        if flow and flow.ways[side].base not in (None, record["base"]):
-            found += self._end(key)  # the same addresses, another connection
-            flow = None
-        if flow is None:
-            flow = self._flows[key] = Flow(ends, side, record)
-        (self._told if flow.told else self._flows).move_to_end(key)
-        if self._take(flow, side, record) and flow.ways[0].began and flow.ways[1].began:
+        flow, side = self._find(record, source, target, found)
+        (self._told if flow.told else self._flows).move_to_end(flow)
+        if self._take(flow, side, record, source, target) and flow.ways[0].began and flow.ways[1].began:
             found += self._look(flow)
             if flow.told:
-                self._told[key] = self._flows.pop(key)
+                del self._flows[flow]
+                self._told[flow] = None
                 for way in flow.ways:
-                    way.owner = None  # there may be thousands
+                    way.owner = way.ends = None  # there may be thousands
                 if len(self._told) > MAX_FLOWS:
-                    self._told.popitem(last=False)
+                    self._drop(next(iter(self._told)))
         while len(self._flows) > MAX_FLOWS or self._bytes > MAX_BYTES:
             self.evicted += 1
             found += self._end(next(iter(self._flows)))
@@ -218,22 +132,63 @@ class Flows:
         """What is told of flows that were quiet for too long. `now_ns` is of the clock of the records."""
         found: list[Told] = []
         while self._flows:
-            key, flow = next(iter(self._flows.items()))
+            flow = next(iter(self._flows))
             if now_ns - flow.record["time"] < QUIET_NS:
                 break
-            found += self._end(key)
-        while self._told and now_ns - next(iter(self._told.values())).record["time"] >= TOLD_NS:
-            self._told.popitem(last=False)
+            found += self._end(flow)
+        while self._told and now_ns - next(iter(self._told)).record["time"] >= TOLD_NS:
+            self._drop(next(iter(self._told)))
         return found
 
     def close(self) -> list[Told]:
         """What is told of all that is left."""
-        return [told for key in list(self._flows) for told in self._end(key)]
+        return [told for flow in list(self._flows) for told in self._end(flow)]
 
-    def _take(self, flow: Flow, side: int, record: Fields) -> bool:
+    def _find(self, record: Fields, source: End, target: End, found: list[Told]) -> tuple[Flow, int]:
+        """The flow that a piece belongs to, and which of its ends sent it; what another one's end tells is added."""
+        place = int(source > target)
+        ends = (target, source) if place else (source, target)
+        name = (record["space"], record["protocol"], *ends)
+        known = self._names.get(name)
+        if known:
+            flow, side = known[0], place ^ known[1]
+            if _is_of(flow, side, record):
+                if record["back"]:
+                    self._call(flow, side, _other_name(record, ends, place))
+                return flow, side
+            found += self._end(flow)  # the same addresses, another connection
+        other = _other_name(record, ends, place)
+        known = self._names.get(other[0]) if other else None
+        if other and known:
+            flow, side = known[0], other[1] ^ known[1]
+            way = flow.ways[side]
+            if record["protocol"] != socket.IPPROTO_TCP or way.agrees(record["offset"], record["data"]):
+                self._call(flow, side, (name, place))
+                return flow, side
+        flow = Flow(place, record)
+        self._flows[flow] = None
+        self._call(flow, place, (name, place))
+        self._call(flow, place, other)
+        return flow, place
+
+    def _call(self, flow: Flow, side: int, named: Named | None) -> None:
+        """Let a flow be found by a name, too, if no other one is."""
+        if named and named[0] not in self._names:
+            flow.names.append(named[0])
+            self._names[named[0]] = (flow, side ^ named[1])
+
+    def _drop(self, flow: Flow) -> None:
+        """Find it no more."""
+        del (self._told if flow.told else self._flows)[flow]
+        for name in flow.names:
+            del self._names[name]
+
+    def _take(self, flow: Flow, side: int, record: Fields, source: End, target: End) -> bool:
         """Take in a piece; returns whether it may change what can be told: a copy of one does not."""
         way, flags = flow.ways[side], record["flags"]
         way.base = record["base"]
+        if record["back"]:
+            flow.ways[1 - side].base = record["back"]
         if flow.told:
             flow.record["time"] = record["time"]
             return False
@@ -241,11 +196,16 @@ class Flows:
         own = side if flags & SENT else 1 - side
         news = own not in flow.here or bool(flags & OWNED)
         flow.here.add(own)
+        mine = flow.ways[own]
+        if not flags & SENT:  # here the addresses have been translated back
+            mine.ends = (record["family"], target, source)
+        elif mine.ends is None:
+            mine.ends = (record["family"], source, target)
         if flags & CONNECTED:
-            flow.ways[own].connected = True
+            mine.connected = True
         if flags & OWNED:
             way.owner = dict(zip(OWNER, _owner(record)))
-            way.wanted = bool(flags & WANTED) and (self._asked is None or self._asked(way.owner))
+            way.wanted = self._wish(way.owner) if flags & WANTED else 0
         if record["protocol"] == socket.IPPROTO_TCP:
             more = way.add(record["offset"], record["data"])
         else:
@@ -254,6 +214,11 @@ class Flows:
         self._bytes += size - flow.size
         flow.size = size
         return news or more
+
+    def _wish(self, owner: Fields) -> int:
+        """See `Way.wanted`."""
+        answer = self._asked(owner) if self._asked else True
+        return MAYBE if answer is None else CERTAINLY if answer else 0
 
     def _take_datagrams(self, way: Way, record: Fields) -> bool:
         data, size = record["data"], record["segment"] or len(record["data"])
@@ -276,9 +241,9 @@ class Flows:
             return self._tell(flow, talk, mine)
         return []
 
-    def _end(self, key: tuple[Any, ...]) -> list[Told]:
+    def _end(self, flow: Flow) -> list[Told]:
         """A flow goes: what there is of it is told, if that was not done."""
-        flow = self._flows.pop(key, None) or self._told.pop(key)
+        self._drop(flow)
         found: list[Told] = []
         if not flow.told:
             mine = self._local(flow)
@@ -301,16 +266,14 @@ class Flows:
     def _local(self, flow: Flow) -> int:
         """The end from whose side a flow is told: that which is here; of two, the one that connected.
 
-        Datagrams connect nobody: there it is the one that spoke first. If the user did not ask for that one, it is
-        the other one.
+        Datagrams connect nobody: there it is the one that spoke first. If the user asked for the other one rather than
+        for that, it is the other one.
         """
         if len(flow.here) == 1:
             return next(iter(flow.here))
         connected = [way.connected for way in flow.ways]
         client = connected.index(True) if any(connected) else flow.first
-        if not flow.ways[client].wanted and flow.ways[1 - client].wanted:
-            return 1 - client
-        return client
+        return client if flow.ways[client].wanted >= flow.ways[1 - client].wanted else 1 - client
 
     def _read(self, flow: Flow, mine: int) -> Talk | None:
         sent, received = flow.ways[mine], flow.ways[1 - mine]
@@ -330,22 +293,39 @@ class Flows:
             return []
         if not own.wanted:
             return []
-        address, port = flow.ends[mine]
-        peer_address, peer_port = flow.ends[1 - mine]
-        peer = other.owner or {}
+        assert own.ends is not None
+        family, (address, port), (peer_address, peer_port) = own.ends
+        peer = other.owner if other.owner and other.owner["pid"] else {}  # 0: outside of our PID namespace
         fields = {
             "time": record["time"],
             "wall_ns": record["wall_ns"],
             **own.owner,
             **talk.fields,
-            "local_address": address_text(record["family"], address),
+            "local_address": address_text(family, address),
             "local_port": port,
-            "peer_address": address_text(record["family"], peer_address),
+            "peer_address": address_text(family, peer_address),
             "peer_port": peer_port,
             "peer_pid": peer.get("pid"),
             "peer_process": peer.get("comm"),
         }
         return [Told(talk.kind, fields)]
+
+
+def _is_of(flow: Flow, side: int, record: Fields) -> bool:
+    """Whether a piece between the same addresses is of the same connection."""
+    return flow.ways[side].base in (None, record["base"]) and (
+        not record["back"] or flow.ways[1 - side].base in (None, record["back"])
+    )
+
+
+def _other_name(record: Fields, ends: tuple[End, End], place: int) -> Named | None:
+    """What both sockets of a connection tell of it, wherever they are; None if that is not known."""
+    base, back = record["base"], record["back"]
+    if back:
+        return ((base, back) if base < back else (back, base), int(base > back)) if base != back else None
+    first = bytes(record["data"][: min(ENOUGH, record["segment"] or ENOUGH)])
+    begins = len(first) == ENOUGH and (record["protocol"] != socket.IPPROTO_TCP or not record["offset"])
+    return ((*ends, base, first), place) if begins else None
 
 
 def address_text(family: int, raw: bytes) -> str:

@@ -46,7 +46,7 @@ def read_flight(data: bytes, *, retried: bool = False) -> Flight:
         WireError: what stands where a record should begin is none.
     """
     parts: list[bytes] = []
-    at, ended, failed = 0, False, False
+    at, ended, failed, changed = 0, False, False, False
     data = data[:MAX_BYTES]
     while at + HEAD <= len(data):
         kind, size = data[at], int.from_bytes(data[at + 3 : at + HEAD], "big")
@@ -64,10 +64,10 @@ def read_flight(data: bytes, *, retried: bool = False) -> Flight:
                 failed = ended = True
                 break
         elif not retried and not _is_retry(parts):
-            ended = True
+            ended = changed = True
             break
         at += HEAD + size
-    return Flight(split_messages(b"".join(parts)), ended, failed)
+    return Flight(split_messages(b"".join(parts)), ended, failed, changed)
 
 
 def _is_retry(parts: list[bytes]) -> bool:

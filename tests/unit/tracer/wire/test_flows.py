@@ -4,65 +4,15 @@ from __future__ import annotations
 
 import random
 import socket
-import ssl
-import subprocess
 
 import pytest
 
+from tests.support.pieces import CLIENT, END, ONE, OTHER, PID, SERVER, feed, piece
 from tracer.wire import flows
-from tracer.wire.flows import CONNECTED, LOCAL, OWNED, QUIET_NS, SENT, WANTED, Flows, Way, address_text
+from tracer.wire.flow import MAX_PIECES, MAX_WAY_BYTES, Way
+from tracer.wire.flows import CONNECTED, OWNED, QUIET_NS, SENT, WANTED, Flows, address_text
 from tracer.wire.reader import WireError
-from tracer.wire.talk import read_datagrams, read_talk
-
-CLIENT, SERVER = (b"\x0a\0\0\1" + bytes(12), 40000), (b"\x0a\0\0\2" + bytes(12), 443)
-# What both sockets of one host tell, the client's and the server's.
-ONE, OTHER = SENT | OWNED | WANTED | LOCAL | CONNECTED, SENT | OWNED | WANTED | LOCAL
-PID = {CLIENT: 100, SERVER: 200}
-END = b"\x14\3\3\0\1\1"  # a ChangeCipherSpec: what follows is encrypted
-
-
-@pytest.fixture(scope="module")
-def said(tmp_path_factory):
-    """What the client says first, and the server's answer: a handshake of TLS 1.2, certificate and all."""
-    folder = tmp_path_factory.mktemp("certificate")
-    key, certificate = str(folder / "key.pem"), str(folder / "certificate.pem")
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, "-days", "3",
-         "-subj", "/CN=flows.test"],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    client, server = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.maximum_version = ssl.TLSVersion.TLSv1_2
-    server.load_cert_chain(certificate, key)
-    to_client, from_client, to_server, from_server = (ssl.MemoryBIO() for _ in range(4))
-    with pytest.raises(ssl.SSLWantReadError):
-        client.wrap_bio(to_client, from_client, server_hostname="flows.test").do_handshake()
-    hello = from_client.read()
-    to_server.write(hello)
-    with pytest.raises(ssl.SSLWantReadError):
-        server.wrap_bio(to_server, from_server, server_side=True).do_handshake()
-    return hello + END, from_server.read()
-
-
-def piece(source, data, offset=0, flags=ONE, **fields):
-    """A record of the kind wire_data, as decode makes it."""
-    target = SERVER if source == CLIENT else CLIENT
-    owned = bool(flags & OWNED)
-    return {
-        "time": 1000, "wall_ns": 5000, "start_time": 7 if owned else 0, "cgroup": 1, "pid": PID[source] if owned else 0,
-        "host_pid": PID[source], "tid": PID[source], "ppid": 1, "uid": 0, "gid": 0, "comm": f"p{PID[source]}",
-        "space": 4026531840, "base": 77,
-        "offset": offset, "segment": 0, "protocol": socket.IPPROTO_TCP, "family": socket.AF_INET,
-        "from_port": source[1], "to_port": target[1], "from": source[0], "to": target[0], "flags": flags,
-        "data": data, **fields,
-    }  # fmt: skip
-
-
-def feed(pieces):
-    """What all pieces complete, and what is left at the end."""
-    found = Flows(read_talk, read_datagrams)
-    told = [each for record in pieces for each in found.add(record)]
-    return told, found.close(), found
+from tracer.wire.talk import read_talk
 
 
 def test_flows_connection_in_order_is_told_when_it_is_complete(said):
@@ -216,13 +166,6 @@ def test_flows_same_addresses_again_is_another_connection(said):
     assert left == []
 
 
-def test_flows_other_namespace_is_another_connection(said):
-    """Two containers use the same addresses at the same time."""
-    told, left, _ = feed([piece(CLIENT, said[0]), piece(SERVER, said[1], flags=OTHER, space=1)])
-    assert told == []
-    assert [each.fields["truncated"] for each in left] == [True, True]
-
-
 @pytest.mark.parametrize(
     ("begin", "answer"), [(b"GET / HTTP", b"HTTP/1.1 200"), (b"\x16\3\1\0\5hello", b"\x16\3\1\0\5hello")]
 )
@@ -254,10 +197,10 @@ def test_flows_pieces_that_never_join_are_bounded():
     way = Way()
     for at in range(1, 200_001, 2):
         way.add(at, b"x")
-    assert way.size <= flows.MAX_PIECES
+    assert way.size <= MAX_PIECES
     for at in range(0, 200_000, 1000):
         way.add(at, bytes(1000))
-    assert way.size <= flows.MAX_WAY_BYTES + flows.MAX_PIECES
+    assert way.size <= MAX_WAY_BYTES + MAX_PIECES
 
 
 def test_flows_reader_that_fails_is_not_fatal(said):

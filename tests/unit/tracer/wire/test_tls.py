@@ -9,7 +9,7 @@ import pytest
 from tests.support import hellos as h
 from tests.unit.tracer import events
 from tracer.sinks.jsonl import line_writer
-from tracer.wire.talk import UNDECIDED, read_talk
+from tracer.wire.talk import UNDECIDED, read_datagrams, read_talk
 
 PQ, X25519, KYBER, UNKNOWN = 0x11EC, 29, 0x6399, 0x2F99
 
@@ -90,6 +90,42 @@ def test_retry_is_not_the_answer():
     whole = read_talk(up, first + ccs + h.record(h.server_hello(h.VERSION_13, h.share(23))) + h.record(b"x" * 40, 23))
     assert whole.complete
     assert (whole.fields["hello_retry"], whole.fields["group"]) == (True, "secp256r1")
+
+
+ID = bytes(range(32))
+CHANGE = h.record(b"\1", 20)
+
+
+@pytest.mark.parametrize("offer", [b"", h.record(h.client_hello(session=ID))], ids=["alone", "both"])
+@pytest.mark.parametrize(
+    ("after", "resumed", "kind"),
+    [
+        (b"", None, None),
+        (h.record(h.message(4, bytes(8))), None, None),
+        (h.record(b"\2\x28", 21), None, None),
+        (CHANGE, True, "none"),
+        (h.record(h.message(4, bytes(8))) + CHANGE, True, "none"),
+        (h.record(h.message(14, b"")), False, "classical"),
+    ],
+    ids=["nothing", "ticket", "alert", "change", "ticket-change", "done"],
+)
+def test_resumed_up_to_tls_1_2_is_said_by_what_follows_the_hello(offer, after, resumed, kind):
+    """Not by the session's id, which some servers say again whatever it is; and what is unknown decides no kind."""
+    found = read_talk(offer, h.record(h.server_hello(suite=0xC02F, session=ID)) + after).fields
+    assert (found["version"], found["resumed"], found["post_quantum"]) == ("TLS 1.2", resumed, kind)
+
+
+@pytest.mark.parametrize(("number", "resumed"), [(1, True), (0, None), (4, None)])
+def test_resumed_over_datagrams_is_said_if_none_is_missing(number, resumed):
+    """Records have numbers: between the hello and the end there may have been a certificate."""
+
+    def record(kind, number, body):
+        return bytes((kind, 0xFE, 0xFD, 0, 0)) + number.to_bytes(6, "big") + h.u16(body)
+
+    answer = h.server_hello(suite=0xC02F, version=0xFEFD, session=ID)
+    answer = answer[:4] + bytes(5) + answer[1:4] + answer[4:]
+    found = read_datagrams([record(22, 0, answer), record(20, number, b"\1")], []).fields
+    assert (found["version"], found["resumed"]) == ("DTLS 1.2", resumed)
 
 
 def test_alert_ends_it():
