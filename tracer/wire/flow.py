@@ -92,10 +92,11 @@ class Flow:
         first: the end that spoke first.
         told: whether nothing more is to be said of it.
         size: bytes that it holds.
-        record: the last piece.
+        protocol: the same for all pieces.
+        time, wall_ns: those of the last piece.
     """
 
-    __slots__ = ("first", "here", "names", "record", "size", "told", "ways")
+    __slots__ = ("first", "here", "names", "protocol", "size", "time", "told", "wall_ns", "ways")
 
     def __init__(self, first: int, record: Fields) -> None:
         self.names: list[Name] = []
@@ -104,11 +105,12 @@ class Flow:
         self.here: set[int] = set()
         self.told = False
         self.size = 0
-        self.record = record
+        self.protocol: int = record["protocol"]
+        self.time: int = record["time"]
+        self.wall_ns: int = record["wall_ns"]
 
     def forget(self) -> None:
         """Keep no more than that there was something."""
         for way in self.ways:
             way.whole, way.parts = bytearray(), {}
-        self.record = {"time": self.record["time"]}
         self.told = True

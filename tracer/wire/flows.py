@@ -36,8 +36,8 @@ ReadDatagrams = Callable[[Sequence[bytes], Sequence[bytes]], Optional["Talk"]]
 SENT, OWNED, LOCAL, CONNECTED, WANTED = 1, 2, 4, 8, 16
 
 # Flows that are followed, and bytes that they hold together.
-MAX_FLOWS = 8192
-MAX_BYTES = 32 << 20
+MAX_FLOWS = 4096
+MAX_BYTES = 8 << 20
 
 # A handshake that pauses for so long is told as far as it went. Servers give their clients a minute or two, and what
 # comes later would be told as another one.
@@ -133,10 +133,10 @@ class Flows:
         found: list[Told] = []
         while self._flows:
             flow = next(iter(self._flows))
-            if now_ns - flow.record["time"] < QUIET_NS:
+            if now_ns - flow.time < QUIET_NS:
                 break
             found += self._end(flow)
-        while self._told and now_ns - next(iter(self._told)).record["time"] >= TOLD_NS:
+        while self._told and now_ns - next(iter(self._told)).time >= TOLD_NS:
             self._drop(next(iter(self._told)))
         return found
 
@@ -189,10 +189,10 @@ class Flows:
         way.base = record["base"]
         if record["back"]:
             flow.ways[1 - side].base = record["back"]
+        flow.time = record["time"]
         if flow.told:
-            flow.record["time"] = record["time"]
             return False
-        flow.record = record
+        flow.wall_ns = record["wall_ns"]
         own = side if flags & SENT else 1 - side
         news = own not in flow.here or bool(flags & OWNED)
         flow.here.add(own)
@@ -277,7 +277,7 @@ class Flows:
 
     def _read(self, flow: Flow, mine: int) -> Talk | None:
         sent, received = flow.ways[mine], flow.ways[1 - mine]
-        if flow.record["protocol"] == socket.IPPROTO_TCP:
+        if flow.protocol == socket.IPPROTO_TCP:
             role = "client" if sent.connected else "server"
             return self._read_talk(bytes(sent.whole), bytes(received.whole), role)
         if self._read_datagrams is None:
@@ -286,7 +286,6 @@ class Flows:
 
     def _tell(self, flow: Flow, talk: Talk, mine: int) -> list[Told]:
         own, other = flow.ways[mine], flow.ways[1 - mine]
-        record = flow.record
         self._forget(flow)
         if own.owner is None:
             self.unread += 1
@@ -297,8 +296,8 @@ class Flows:
         family, (address, port), (peer_address, peer_port) = own.ends
         peer = other.owner if other.owner and other.owner["pid"] else {}  # 0: outside of our PID namespace
         fields = {
-            "time": record["time"],
-            "wall_ns": record["wall_ns"],
+            "time": flow.time,
+            "wall_ns": flow.wall_ns,
             **own.owner,
             **talk.fields,
             "local_address": address_text(family, address),
